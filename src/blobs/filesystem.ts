@@ -1,0 +1,207 @@
+import * as fs from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { type Digest, parseDigest } from "../names/digest.ts";
+import {
+  type BlobBody,
+  type BlobStore,
+  type ByteRange,
+  MissingBytesError,
+  type StagedWriter,
+  type StagingKey,
+  type StorageKey,
+} from "./blob-store.ts";
+
+/**
+ * Blobs as files below one directory, all on one volume:
+ *
+ *     staging/NAME.RANDOM                                bytes on their way in
+ *     blobs/sha256/ab/sha256-ab…64.GENERATION            a blob; the path below blobs/ is its storage key
+ *
+ * A blob is a hard link to its segment: linking again under the same generation finds itself, so a crash between
+ * any two steps leaves either the segment or the blob or both, never half of one.
+ */
+export class FilesystemStore implements BlobStore {
+  readonly name: string;
+  readonly #staging: string;
+  readonly #blobs: string;
+  readonly #transfer: "file" | "stream";
+  readonly #known = new Set<string>();
+
+  private constructor(name: string, directory: string, transfer: "file" | "stream") {
+    this.name = name;
+    this.#transfer = transfer;
+    this.#staging = join(directory, "staging");
+    this.#blobs = join(directory, "blobs");
+  }
+
+  /** @param transfer how bodies are handed out; `stream` is for volumes whose files the kernel cannot send */
+  static async open(name: string, directory: string, transfer: "file" | "stream"): Promise<FilesystemStore> {
+    const store = new FilesystemStore(name, directory, transfer);
+    await store.#ensureDirectory(store.#staging);
+    await store.#ensureDirectory(store.#blobs);
+    await syncDirectory(dirname(directory));
+    return store;
+  }
+
+  async stage(name: string): Promise<StagedWriter> {
+    const key = `${name}.${crypto.randomUUID()}` as StagingKey;
+    const path = join(this.#staging, key);
+    const file = await fs.open(path, "wx", 0o600);
+    let open = true;
+    const close = async (): Promise<void> => {
+      if (!open) return;
+      open = false;
+      await file.close();
+    };
+    return {
+      key,
+      // FileHandle.write reports a full disk; Bun.file().writer() would not.
+      async write(bytes) {
+        for (let done = 0; done < bytes.byteLength;) {
+          done += (await file.write(bytes, done, bytes.byteLength - done)).bytesWritten;
+        }
+      },
+      commit: async () => {
+        await file.datasync();
+        await close();
+        await syncDirectory(this.#staging);
+      },
+      async abort() {
+        await close();
+        await fs.rm(path, { force: true });
+      },
+    };
+  }
+
+  async *readStaged(key: StagingKey): AsyncIterable<Uint8Array> {
+    yield* chunks(join(this.#staging, key), undefined);
+  }
+
+  async removeStaged(key: StagingKey): Promise<void> {
+    await fs.rm(join(this.#staging, key), { force: true });
+  }
+
+  async *listStaged(): AsyncIterable<{ key: StagingKey; changedAt: number }> {
+    for await (const entry of await fs.opendir(this.#staging)) {
+      const stat = await fs.stat(join(this.#staging, entry.name)).catch(absent);
+      if (stat) yield { key: entry.name as StagingKey, changedAt: stat.mtimeMs };
+    }
+  }
+
+  async adopt(key: StagingKey, digest: Digest, generation: string): Promise<StorageKey> {
+    const storageKey = storageKeyOf(digest, generation);
+    const path = join(this.#blobs, storageKey);
+    const directory = dirname(path);
+    await this.#ensureDirectory(directory);
+    try {
+      await fs.link(join(this.#staging, key), path);
+    } catch (error) {
+      if (codeOf(error) !== "EEXIST") throw codeOf(error) === "ENOENT" ? missing(key, error) : error;
+    }
+    await syncDirectory(directory);
+    return storageKey;
+  }
+
+  async read(key: StorageKey, range: ByteRange | undefined): Promise<BlobBody> {
+    const path = join(this.#blobs, key);
+    if (this.#transfer === "stream") return { kind: "stream", stream: streamOf(chunks(path, range)) };
+    // A file that is missing would become Bun's own error page once the response has begun.
+    await fs.access(path).catch((error: unknown) => Promise.reject(missing(key, error)));
+    return { kind: "file", path };
+  }
+
+  async readSmall(key: StorageKey): Promise<Uint8Array> {
+    return fs.readFile(join(this.#blobs, key)).catch((error: unknown) => Promise.reject(missing(key, error)));
+  }
+
+  async remove(key: StorageKey): Promise<void> {
+    await fs.rm(join(this.#blobs, key), { force: true });
+  }
+
+  async *list(): AsyncIterable<{ key: StorageKey; digest: Digest }> {
+    for (const algorithm of await fs.readdir(this.#blobs)) {
+      for (const shard of await fs.readdir(join(this.#blobs, algorithm))) {
+        for await (const entry of await fs.opendir(join(this.#blobs, algorithm, shard))) {
+          const digest = parseDigest(entry.name.slice(0, entry.name.indexOf(".")).replace("-", ":"));
+          if (digest) yield { key: join(algorithm, shard, entry.name) as StorageKey, digest };
+        }
+      }
+    }
+  }
+
+  async check(): Promise<void> {
+    const writer = await this.stage("check");
+    try {
+      await writer.write(new Uint8Array([1]));
+      await fs.readFile(join(this.#staging, writer.key));
+    } finally {
+      await writer.abort();
+    }
+  }
+
+  async #ensureDirectory(path: string): Promise<void> {
+    if (this.#known.has(path)) return;
+    await fs.mkdir(path, { recursive: true, mode: 0o700 });
+    await syncDirectory(dirname(path));
+    await syncDirectory(dirname(dirname(path)));
+    this.#known.add(path);
+  }
+}
+
+function storageKeyOf(digest: Digest, generation: string): StorageKey {
+  const [algorithm, hex] = digest.split(":") as [string, string];
+  return `${algorithm}/${hex.slice(0, 2)}/${algorithm}-${hex}.${basename(generation)}` as StorageKey;
+}
+
+/** Makes the entries of a directory survive a power cut. */
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await fs.open(path, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+const chunkSize = 1 << 18;
+
+async function* chunks(path: string, range: ByteRange | undefined): AsyncGenerator<Uint8Array> {
+  const file = await fs.open(path, "r").catch((error: unknown) => Promise.reject(missing(path, error)));
+  try {
+    const end = range === undefined ? Number.POSITIVE_INFINITY : range.last + 1;
+    for (let position = range?.first ?? 0; position < end;) {
+      const buffer = new Uint8Array(Math.min(chunkSize, end - position));
+      const { bytesRead } = await file.read(buffer, 0, buffer.byteLength, position);
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+      position += bytesRead;
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+function streamOf(source: AsyncGenerator<Uint8Array>): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    async pull(controller) {
+      const next = await source.next();
+      if (next.done === true) controller.close();
+      else controller.enqueue(next.value);
+    },
+    async cancel() {
+      await source.return(undefined);
+    },
+  });
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as { code?: string }).code;
+}
+
+function missing(key: string, cause: unknown): unknown {
+  return codeOf(cause) === "ENOENT" ? new MissingBytesError(`no bytes under ${basename(key)}`, { cause }) : cause;
+}
+
+function absent(error: unknown): undefined {
+  if (codeOf(error) !== "ENOENT") throw error;
+}

@@ -1,0 +1,40 @@
+/** Bytes `first` to `last`, both included. */
+interface Range {
+  first: number;
+  last: number;
+}
+
+/** At most 15 digits: every such number is exact. */
+const number = "(\\d{1,15})";
+const bytesRange = new RegExp(`^bytes=(?:${number}-${number}?|-${number})$`);
+const contentRange = new RegExp(`^(?:bytes )?${number}-${number}(?:/(?:\\d{1,15}|\\*))?$`);
+
+/**
+ * What a Range header asks of a body of `size` bytes: one range; `undefined` where the header is to be ignored
+ * (another unit, several ranges, not well formed, reversed); `unsatisfiable` where nothing of it exists.
+ * [RFC 9110 section 14.1.2, 14.2]
+ */
+export function parseRange(header: string, size: number): Range | "unsatisfiable" | undefined {
+  const match = bytesRange.exec(header.trim());
+  if (match === null) return undefined;
+  const [, from, to, suffix] = match;
+  if (suffix !== undefined) {
+    const length = Math.min(Number(suffix), size);
+    return length === 0 ? "unsatisfiable" : { first: size - length, last: size - 1 };
+  }
+  const first = Number(from);
+  if (to !== undefined && Number(to) < first) return undefined;
+  if (first >= size) return "unsatisfiable";
+  return { first, last: to === undefined ? size - 1 : Math.min(Number(to), size - 1) };
+}
+
+/**
+ * The Content-Range of an upload's chunk, `FIRST-LAST` as the distribution specification writes it, or
+ * `bytes FIRST-LAST/SIZE` as RFC 9110 does; `undefined` where it is neither or reversed.
+ */
+export function parseContentRange(header: string): Range | undefined {
+  const match = contentRange.exec(header.trim());
+  if (match === null) return undefined;
+  const range = { first: Number(match[1]), last: Number(match[2]) };
+  return range.last < range.first ? undefined : range;
+}

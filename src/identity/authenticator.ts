@@ -1,0 +1,113 @@
+import { LRUCache } from "lru-cache";
+import type { Bound, Caller } from "../access/caller.ts";
+import type { Freshness } from "../metadata/freshness.ts";
+import { anonymous, serviceAccountPrincipal } from "../names/principals.ts";
+import { parseKeyFile, provesKey } from "./key-files.ts";
+import type { RegistryToken, RegistryTokens } from "./registry-tokens.ts";
+import type { ServiceAccounts } from "./service-accounts.ts";
+
+/** What a credential was found to be; `undefined` in its place: it is none of ours or no longer good. */
+export interface Identity {
+  caller: Caller;
+  /** The service-account key behind the credential; empty for an anonymous one. */
+  keyId: string;
+}
+
+export type BadCredential = { bad: "json-key" | "password" | "token" };
+
+const nobody: Identity = { caller: { principal: anonymous, bounds: undefined, issuedAt: 0 }, keyId: "" };
+
+interface Known {
+  identity: Identity;
+  /** The host a token is for; `undefined`: any. */
+  host: string | undefined;
+  expiresAt: number;
+}
+
+/** How long a key file that has proved itself is believed without a new proof; its state is looked at each time. */
+const provenFor = 10 * 60_000;
+
+/** Finds out who calls from an Authorization header. */
+export class Authenticator {
+  readonly #accounts: ServiceAccounts;
+  readonly #tokens: RegistryTokens;
+  readonly #freshness: Freshness;
+  readonly #boundsOf: (token: RegistryToken) => Bound[];
+  readonly #now: () => number;
+  /** Checked credentials by the hash of their header (a key file is a secret), emptied when signing keys change. */
+  readonly #known = new LRUCache<string, Known>({ max: 10_000 });
+
+  constructor(options: {
+    accounts: ServiceAccounts;
+    tokens: RegistryTokens;
+    freshness: Freshness;
+    boundsOf: (token: RegistryToken) => Bound[];
+    now: () => number;
+  }) {
+    this.#accounts = options.accounts;
+    this.#tokens = options.tokens;
+    this.#freshness = options.freshness;
+    this.#boundsOf = options.boundsOf;
+    this.#now = options.now;
+    this.#freshness.whenChanged("keys", () => this.#known.clear());
+  }
+
+  /** @param host the registry host that the request names: a token for another host is none */
+  async identify(authorization: string | null, host: string): Promise<Identity | BadCredential> {
+    await this.#freshness.refresh();
+    if (authorization === null || authorization === "") return nobody;
+    const hash = Bun.CryptoHasher.hash("sha256", authorization, "base64");
+    let known = this.#known.get(hash);
+    if (known === undefined || known.expiresAt <= this.#now()) {
+      const checked = await this.#check(authorization);
+      if ("bad" in checked) return checked;
+      known = checked;
+      this.#known.set(hash, known);
+    }
+    if (known.host !== undefined && known.host !== host) return { bad: "token" };
+    // A key that was disabled takes everything with it that was made with it.
+    const { keyId } = known.identity;
+    if (keyId !== "" && (await this.#accounts.usableKey(keyId)) === undefined) return { bad: "token" };
+    return known.identity;
+  }
+
+  async #check(authorization: string): Promise<Known | BadCredential> {
+    const space = authorization.indexOf(" ");
+    const scheme = authorization.slice(0, space).toLowerCase();
+    const value = authorization.slice(space + 1).trim();
+    if (scheme === "bearer") return this.#checkToken(value);
+    if (scheme === "basic") return this.#checkPassword(value);
+    return { bad: "password" };
+  }
+
+  async #checkToken(text: string): Promise<Known | BadCredential> {
+    const token = await this.#tokens.verify(text);
+    if (token === undefined) return { bad: "token" };
+    const caller = {
+      principal: token.principal,
+      bounds: this.#boundsOf(token),
+      // Tokens count in whole seconds: the end of that second, so that a project made in it is within reach.
+      issuedAt: token.issuedAt * 1000 + 999,
+    };
+    return { identity: { caller, keyId: token.keyId }, host: token.host, expiresAt: token.expiresAt * 1000 };
+  }
+
+  async #checkPassword(encoded: string): Promise<Known | BadCredential> {
+    const decoded = Buffer.from(encoded, "base64").toString("utf8");
+    const colon = decoded.indexOf(":");
+    const user = decoded.slice(0, colon);
+    const password = decoded.slice(colon + 1);
+    if (user !== "_json_key" && user !== "_json_key_base64") return { bad: "password" };
+    const text = user === "_json_key" ? password : Buffer.from(password, "base64").toString("utf8");
+    const file = parseKeyFile(text);
+    if (file === undefined) return { bad: "json-key" };
+    const registered = await this.#accounts.usableKey(file.private_key_id);
+    if (registered === undefined || !provesKey(file, registered)) return { bad: "password" };
+    const caller = { principal: serviceAccountPrincipal(registered.email), bounds: undefined, issuedAt: 0 };
+    return { identity: { caller, keyId: registered.id }, host: undefined, expiresAt: this.#now() + provenFor };
+  }
+}
+
+export function isBadCredential(result: Identity | BadCredential): result is BadCredential {
+  return "bad" in result;
+}

@@ -1,0 +1,140 @@
+import { type Actor, recordChange } from "../access/audit/audit-log.ts";
+import type { BlobBody, ByteRange, StorageKey } from "../blobs/blob-store.ts";
+import { BerthError } from "../http/berth-error.ts";
+import { command } from "../metadata/database.ts";
+import { first, inList, run, type Steps } from "../metadata/statement.ts";
+import type { Digest } from "../names/digest.ts";
+import type { ResourceName } from "../names/resources.ts";
+import { commandInput, ensureRepositoryId, type Repository, type RepositoryInput, requireRepositoryId } from "./repository.ts";
+
+export interface StoredBlob {
+  digest: Digest;
+  size: number;
+  key: StorageKey;
+}
+
+interface BlobRow {
+  id: number;
+  size: number;
+  storage_key: StorageKey;
+}
+
+/** The blob, if it is linked in this repository; whether it exists elsewhere is not told. */
+export async function findBlob(repository: Repository, digest: Digest): Promise<StoredBlob | undefined> {
+  const row = await repository.database.read(
+    first<BlobRow>(
+      `SELECT b.id, b.size, b.storage_key FROM repositories r
+       JOIN blobs b ON b.store = ? AND b.digest = ?
+       JOIN blob_links l ON l.repository_id = r.id AND l.blob_id = b.id
+       WHERE r.registry_id = ? AND r.name = ?`,
+      repository.registry.store,
+      digest,
+      repository.registry.id,
+      repository.name,
+    ),
+  );
+  return row === undefined ? undefined : { digest, size: row.size, key: row.storage_key };
+}
+
+/** A blob's bytes: from memory where they are few and whole, else as its store hands them out. */
+export async function openBlob(
+  { store, cache }: Repository,
+  blob: StoredBlob,
+  range: ByteRange | undefined,
+): Promise<BlobBody | { kind: "bytes"; bytes: Uint8Array<ArrayBuffer> }> {
+  if (blob.size > cache.maxBlob) return store.read(blob.key, range);
+  const name = `${store.name}/${blob.key}`;
+  let bytes = cache.get(name);
+  if (bytes === undefined) {
+    bytes = new Uint8Array(await store.readSmall(blob.key));
+    cache.set(name, bytes);
+  }
+  return { kind: "bytes", bytes: range === undefined ? bytes : bytes.subarray(range.first, range.last + 1) };
+}
+
+/**
+ * In which other repositories of the registry a caller may read, so that what is linked there can be linked here:
+ * in none, in all, or in these.
+ */
+export type Elsewhere = "none" | "registry" | readonly string[];
+
+/** The id of a blob that is linked in another repository of the registry where the caller may read. */
+export function* findElsewhere(input: RepositoryInput, digest: string, elsewhere: Elsewhere): Steps<BlobRow | undefined> {
+  if (elsewhere === "none" || elsewhere.length === 0) return undefined;
+  const blob = "SELECT b.id, b.size, b.storage_key FROM blobs b JOIN blob_links l ON l.blob_id = b.id";
+  if (elsewhere === "registry") {
+    return yield* first<BlobRow>(
+      `${blob} WHERE b.store = ? AND b.digest = ? AND l.registry_id = ? LIMIT 1`,
+      input.store,
+      digest,
+      input.registryId,
+    );
+  }
+  const names = inList(elsewhere as readonly string[]);
+  return yield* first<BlobRow>(
+    `${blob} JOIN repositories r ON r.id = l.repository_id
+     WHERE b.store = ? AND b.digest = ? AND r.registry_id = ? AND r.name IN (${names.marks}) LIMIT 1`,
+    input.store,
+    digest,
+    input.registryId,
+    ...names.padded,
+  );
+}
+
+export function* linkBlob(repositoryId: number, registryId: number, blobId: number, now: number): Steps<void> {
+  yield* run(
+    `INSERT INTO blob_links (repository_id, blob_id, registry_id, created_at) VALUES (?, ?, ?, ?)
+     ON CONFLICT (repository_id, blob_id) DO NOTHING`,
+    repositoryId,
+    blobId,
+    registryId,
+    now,
+  );
+}
+
+type MountInput = RepositoryInput & { digest: string; from: { registryId: number; elsewhere: Elsewhere } };
+
+/** Links a blob that another repository holds. Answers whether it was there. */
+export const mountBlob = command("images.mountBlob", function* (input: MountInput) {
+  const source = { ...input, registryId: input.from.registryId };
+  const blob = yield* findElsewhere(source, input.digest, input.from.elsewhere);
+  if (blob === undefined) return false;
+  const repositoryId = yield* ensureRepositoryId(input);
+  yield* linkBlob(repositoryId, input.registryId, blob.id, input.now);
+  yield* recordBlob(input.actor, input.resource, "mounted", input.digest, input.now);
+  return true;
+});
+
+type UnlinkInput = RepositoryInput & { digest: string };
+
+/** Takes a blob out of a repository, unless one of its manifests needs it. */
+export const unlinkBlob = command("images.unlinkBlob", function* (input: UnlinkInput) {
+  const repositoryId = yield* requireRepositoryId(input.registryId, input.name);
+  const blob = yield* first<{ id: number }>(
+    `SELECT b.id FROM blobs b JOIN blob_links l ON l.blob_id = b.id AND l.repository_id = ?
+     WHERE b.store = ? AND b.digest = ?`,
+    repositoryId,
+    input.store,
+    input.digest,
+  );
+  if (blob === undefined) throw new BerthError("BLOB_UNKNOWN");
+  const user = yield* first<{ digest: string }>(
+    `SELECT m.digest FROM manifest_blobs mb JOIN manifests m ON m.id = mb.manifest_id
+     WHERE mb.repository_id = ? AND mb.blob_id = ? LIMIT 1`,
+    repositoryId,
+    blob.id,
+  );
+  if (user !== undefined) {
+    throw new BerthError("BLOB_REFERENCED", `The blob is used by the manifest ${user.digest}; delete that first.`);
+  }
+  yield* run("DELETE FROM blob_links WHERE repository_id = ? AND blob_id = ?", repositoryId, blob.id);
+  yield* recordBlob(input.actor, input.resource, "deleted", input.digest, input.now);
+});
+
+export async function deleteBlob(repository: Repository, digest: Digest): Promise<void> {
+  await repository.database.write(unlinkBlob, { ...commandInput(repository), digest });
+}
+
+export function* recordBlob(actor: Actor, resource: ResourceName, what: string, digest: string, at: number): Steps<void> {
+  yield* recordChange(actor, resource, { blob: digest, change: what }, at);
+}

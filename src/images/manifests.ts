@@ -1,0 +1,118 @@
+import type { StorageKey } from "../blobs/blob-store.ts";
+import { first, type Steps } from "../metadata/statement.ts";
+import { type Digest, digestAlgorithm, digestOf } from "../names/digest.ts";
+import { type Elsewhere, findElsewhere } from "./blobs.ts";
+import { type Descriptor, type ManifestDocument, parseManifest } from "./manifest-document.ts";
+import { putManifest } from "./put-manifest.ts";
+import { commandInput, type Repository } from "./repository.ts";
+
+export interface StoredManifest {
+  id: number;
+  digest: Digest;
+  mediaType: string;
+  size: number;
+}
+
+const columns = "m.id, m.digest, m.media_type AS mediaType, m.size";
+
+export async function findManifestByTag(repository: Repository, tag: string): Promise<StoredManifest | undefined> {
+  return repository.database.read(
+    first<StoredManifest>(
+      `SELECT ${columns} FROM repositories r JOIN tags t ON t.repository_id = r.id AND t.name = ?
+       JOIN manifests m ON m.id = t.manifest_id WHERE r.registry_id = ? AND r.name = ?`,
+      tag,
+      repository.registry.id,
+      repository.name,
+    ),
+  );
+}
+
+export async function findManifestByDigest(
+  repository: Repository,
+  digest: Digest,
+): Promise<StoredManifest | undefined> {
+  return repository.database.read(
+    first<StoredManifest>(
+      `SELECT ${columns} FROM repositories r JOIN manifests m ON m.repository_id = r.id AND m.digest = ?
+       WHERE r.registry_id = ? AND r.name = ?`,
+      digest,
+      repository.registry.id,
+      repository.name,
+    ),
+  );
+}
+
+/** The bytes as they were pushed; `undefined` if the manifest was deleted since it was found. */
+export async function readPayload(
+  { database, cache }: Repository,
+  { id, digest }: StoredManifest,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const known = cache.get(digest);
+  if (known !== undefined) return known;
+  const row = await database.read(
+    first<{ payload: Uint8Array<ArrayBuffer> }>("SELECT payload FROM manifest_payloads WHERE manifest_id = ?", id),
+  );
+  if (row !== undefined) cache.set(digest, row.payload);
+  return row?.payload;
+}
+
+export interface PushedManifest {
+  payload: Uint8Array;
+  /** Without parameters; empty if the client named none. */
+  contentType: string;
+  digest: Digest;
+  tags: readonly string[];
+  mayOverwrite: boolean;
+  elsewhere: Elsewhere;
+}
+
+/** Parses, checks and stores a manifest. @throws BerthError as parseManifest and the command do */
+export async function storeManifest(repository: Repository, pushed: PushedManifest): Promise<ManifestDocument> {
+  const { payload, contentType, ...rest } = pushed;
+  const document = parseManifest(payload, contentType);
+  const facts = await configFacts(repository, document.config, pushed.elsewhere);
+  await repository.database.write(putManifest, { ...commandInput(repository), ...rest, payload, document, ...facts });
+  return document;
+}
+
+/** Configs above this size are not looked into. */
+const maxConfigSize = 4 * 1024 * 1024;
+
+interface ConfigFacts {
+  imageCreatedAt: number;
+  platform: string | null;
+}
+
+/** When an image was made and for which platform: read from its config once, so that no listing has to. */
+async function configFacts(repository: Repository, config: Descriptor | null, elsewhere: Elsewhere): Promise<ConfigFacts> {
+  const none = { imageCreatedAt: 0, platform: null };
+  if (config === null || !/^application\/vnd\.(oci\.image|docker\.container\.image)\..*config|docker\.container\.image\.v1\+json$/.test(config.mediaType)) return none;
+  const blob = await repository.database.read(configBlob(repository, config.digest, elsewhere));
+  if (blob === undefined || blob.size > maxConfigSize) return none;
+  try {
+    const bytes = await repository.store.readSmall(blob.storage_key);
+    const { created, os, architecture } = JSON.parse(Buffer.from(bytes).toString("utf8")) as Record<string, unknown>;
+    const at = typeof created === "string" ? Date.parse(created) : Number.NaN;
+    const named = typeof os === "string" && typeof architecture === "string";
+    return { imageCreatedAt: Number.isFinite(at) ? at : 0, platform: named ? `${os}/${architecture}`.slice(0, 100) : null };
+  } catch (error) {
+    // A config that is not JSON is the pusher's affair; one whose bytes are gone is the store's, and pulls will say so.
+    if (error instanceof SyntaxError || error instanceof TypeError) return none;
+    throw error;
+  }
+}
+
+function* configBlob(
+  repository: Repository,
+  digest: string,
+  elsewhere: Elsewhere,
+): Steps<{ size: number; storage_key: StorageKey } | undefined> {
+  const here = yield* findElsewhere(commandInput(repository), digest, [repository.name]);
+  return here ?? (yield* findElsewhere(commandInput(repository), digest, elsewhere));
+}
+
+/** The digest that a push by tag gives a manifest, or the stated one if the bytes have it; else `undefined`. */
+export function digestOfPush(payload: Uint8Array, stated: Digest | undefined): Digest | undefined {
+  if (stated === undefined) return digestOf(payload);
+  return digestOf(payload, digestAlgorithm(stated)) === stated ? stated : undefined;
+}

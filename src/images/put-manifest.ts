@@ -1,0 +1,156 @@
+import { recordChange } from "../access/audit/audit-log.ts";
+import { BerthError } from "../http/berth-error.ts";
+import { command } from "../metadata/database.ts";
+import { all, first, inList, run, type Steps } from "../metadata/statement.ts";
+import { appendEvent } from "../operations/outbox.ts";
+import { type Elsewhere, findElsewhere, linkBlob } from "./blobs.ts";
+import type { ManifestDocument } from "./manifest-document.ts";
+import { ensureRepositoryId, type RepositoryInput } from "./repository.ts";
+import { moveTag } from "./tags.ts";
+
+export type PutManifestInput = RepositoryInput & {
+  digest: string;
+  payload: Uint8Array;
+  document: ManifestDocument;
+  /** Of the config: when the image was made (ms; 0: not said) and `OS/ARCHITECTURE`. */
+  imageCreatedAt: number;
+  platform: string | null;
+  tags: readonly string[];
+  /** Whether a tag may be taken from another manifest. */
+  mayOverwrite: boolean;
+  elsewhere: Elsewhere;
+};
+
+/**
+ * Stores a manifest and points tags at it: blobs checked and linked, references, tags with their history, audit and
+ * outbox, all or nothing. Putting it again changes nothing but the tags.
+ */
+export const putManifest = command("images.putManifest", function* (input: PutManifestInput) {
+  const repositoryId = yield* ensureRepositoryId(input);
+  const blobIds = yield* linkedBlobs(input, repositoryId);
+  const manifestId = yield* storeManifest(input, repositoryId, blobIds);
+  for (const tag of input.tags) yield* moveTag(input, repositoryId, tag, manifestId, input.digest);
+  yield* recordChange(input.actor, input.resource, { manifest: input.digest, tags: input.tags }, input.now);
+});
+
+/** The ids of the blobs that the manifest needs, each now linked here. @throws BerthError MANIFEST_BLOB_UNKNOWN */
+function* linkedBlobs(input: PutManifestInput, repositoryId: number): Steps<number[]> {
+  const { config, layers } = input.document;
+  const needed = config === null ? layers : [config, ...layers];
+  if (needed.length === 0) return [];
+  const digests = [...new Set(needed.map(({ digest }) => digest))];
+  const list = inList(digests);
+  const rows = yield* all<{ id: number; digest: string; size: number }>(
+    `SELECT b.id, b.digest, b.size FROM blobs b JOIN blob_links l ON l.blob_id = b.id AND l.repository_id = ?
+     WHERE b.store = ? AND b.digest IN (${list.marks})`,
+    repositoryId,
+    input.store,
+    ...list.padded,
+  );
+  const found = new Map(rows.map((row) => [row.digest, row]));
+  const missing: string[] = [];
+  for (const digest of digests) {
+    if (found.has(digest)) continue;
+    const blob = yield* findElsewhere(input, digest, input.elsewhere);
+    if (blob === undefined) {
+      missing.push(digest);
+      continue;
+    }
+    yield* linkBlob(repositoryId, input.registryId, blob.id, input.now);
+    found.set(digest, { id: blob.id, digest, size: blob.size });
+  }
+  if (missing.length > 0) throw unknownBlobs(missing);
+  for (const { digest, size } of needed) {
+    const blob = found.get(digest);
+    if (blob !== undefined && blob.size !== size) {
+      throw new BerthError("MANIFEST_INVALID", `The manifest is not valid: ${digest} has ${blob.size} bytes, not ${size}.`);
+    }
+  }
+  return [...found.values()].map(({ id }) => id);
+}
+
+function unknownBlobs(digests: string[]): BerthError {
+  const each = digests.map((digest) => ({
+    message: `The blob ${digest} is not in the repository; push it first.`,
+    detail: { digest },
+  }));
+  const [one, ...others] = each as [(typeof each)[0], ...typeof each];
+  return new BerthError("MANIFEST_BLOB_UNKNOWN", one.message, { detail: one.detail, others });
+}
+
+function* storeManifest(input: PutManifestInput, repositoryId: number, blobIds: number[]): Steps<number> {
+  const { document, digest, now } = input;
+  const made = yield* first<{ id: number }>(
+    `INSERT INTO manifests (repository_id, digest, media_type, artifact_type, subject_digest, annotations, size,
+       image_size, image_created_at, platform, pushed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (repository_id, digest) DO NOTHING RETURNING id`,
+    repositoryId,
+    digest,
+    document.mediaType,
+    document.artifactType,
+    document.subject,
+    document.annotations === null ? null : JSON.stringify(document.annotations),
+    input.payload.byteLength,
+    document.imageSize,
+    input.imageCreatedAt,
+    input.platform,
+    now,
+  );
+  if (made === undefined) {
+    const known = yield* first<{ id: number }>(
+      "SELECT id FROM manifests WHERE repository_id = ? AND digest = ?",
+      repositoryId,
+      digest,
+    );
+    return (known as { id: number }).id;
+  }
+  yield* run("INSERT INTO manifest_payloads (manifest_id, payload) VALUES (?, ?)", made.id, input.payload);
+  for (const blobId of blobIds) yield* referBlob(made.id, repositoryId, blobId);
+  yield* storeChildren(input, repositoryId, made.id);
+  // Lists that were here before this child hold it from now on.
+  yield* run(
+    "UPDATE manifest_children SET child_id = ? WHERE repository_id = ? AND digest = ? AND child_id IS NULL",
+    made.id,
+    repositoryId,
+    digest,
+  );
+  const repository = `${input.host}/${input.name}`;
+  const { mediaType, subject } = document;
+  yield* appendEvent(input.registryId, { kind: "manifest.pushed", repository, digest, mediaType, subject }, now);
+  return made.id;
+}
+
+/**
+ * An index's entries. One that is not in the repository is only noted: it gives no right to anything. One that is a
+ * blob of the repository (a build cache lists its layers so) is held like any other blob.
+ */
+function* storeChildren(input: PutManifestInput, repositoryId: number, manifestId: number): Steps<void> {
+  for (const digest of new Set(input.document.children.map((child) => child.digest))) {
+    yield* run(
+      `INSERT INTO manifest_children (parent_id, repository_id, digest, child_id)
+       VALUES (?, ?, ?, (SELECT id FROM manifests WHERE repository_id = ? AND digest = ?))`,
+      manifestId,
+      repositoryId,
+      digest,
+      repositoryId,
+      digest,
+    );
+    const blob = yield* first<{ id: number }>(
+      `SELECT b.id FROM blobs b JOIN blob_links l ON l.blob_id = b.id AND l.repository_id = ?
+       WHERE b.store = ? AND b.digest = ?`,
+      repositoryId,
+      input.store,
+      digest,
+    );
+    if (blob !== undefined) yield* referBlob(manifestId, repositoryId, blob.id);
+  }
+}
+
+function* referBlob(manifestId: number, repositoryId: number, blobId: number): Steps<void> {
+  yield* run(
+    "INSERT INTO manifest_blobs (manifest_id, repository_id, blob_id) VALUES (?, ?, ?)",
+    manifestId,
+    repositoryId,
+    blobId,
+  );
+}

@@ -1,0 +1,85 @@
+import { type CryptoKey, exportJWK, generateKeyPair, importJWK, type JWK } from "jose";
+import type { Freshness } from "../metadata/freshness.ts";
+import { command, type Database } from "../metadata/database.ts";
+import { all, run } from "../metadata/statement.ts";
+
+/** The algorithm of the registry's own tokens: short signatures, quick to make and to check. */
+export const signingAlgorithm = "ES256";
+
+interface NewSigningKey {
+  id: string;
+  privateJwk: string;
+  publicJwk: string;
+  now: number;
+}
+
+export const addSigningKey = command("keys.addSigningKey", function* (input: NewSigningKey) {
+  yield* run(
+    "INSERT INTO signing_keys (id, private_jwk, public_jwk, created_at) VALUES (?, ?, ?, ?)",
+    input.id,
+    input.privateJwk,
+    input.publicJwk,
+    input.now,
+  );
+  yield* run("UPDATE versions SET value = value + 1 WHERE name = 'keys'");
+});
+
+export async function makeSigningKey(now: number): Promise<NewSigningKey> {
+  const pair = await generateKeyPair(signingAlgorithm, { extractable: true });
+  const [privateJwk, publicJwk] = await Promise.all([exportJWK(pair.privateKey), exportJWK(pair.publicKey)]);
+  return {
+    id: crypto.randomUUID(),
+    privateJwk: JSON.stringify(privateJwk),
+    publicJwk: JSON.stringify(publicJwk),
+    now,
+  };
+}
+
+interface SigningKey {
+  id: string;
+  privateKey: CryptoKey;
+  publicKey: CryptoKey;
+}
+
+/** The keys that sign and check the registry's tokens; the newest signs. */
+export class SigningKeys {
+  readonly #database: Database;
+  #keys: Promise<SigningKey[]> | undefined;
+
+  constructor(database: Database, freshness: Freshness) {
+    this.#database = database;
+    freshness.whenChanged("keys", () => {
+      this.#keys = undefined;
+    });
+  }
+
+  async newest(): Promise<SigningKey> {
+    const key = (await this.#all())[0];
+    if (key === undefined) throw new Error("there is no signing key");
+    return key;
+  }
+
+  async find(id: string): Promise<SigningKey | undefined> {
+    return (await this.#all()).find((key) => key.id === id);
+  }
+
+  #all(): Promise<SigningKey[]> {
+    this.#keys ??= this.#load();
+    return this.#keys;
+  }
+
+  async #load(): Promise<SigningKey[]> {
+    const rows = await this.#database.read(
+      all<{ id: string; private_jwk: string; public_jwk: string }>(
+        "SELECT id, private_jwk, public_jwk FROM signing_keys ORDER BY created_at DESC",
+      ),
+    );
+    return Promise.all(
+      rows.map(async ({ id, private_jwk, public_jwk }) => ({
+        id,
+        privateKey: (await importJWK(JSON.parse(private_jwk) as JWK, signingAlgorithm)) as CryptoKey,
+        publicKey: (await importJWK(JSON.parse(public_jwk) as JWK, signingAlgorithm)) as CryptoKey,
+      })),
+    );
+  }
+}

@@ -1,0 +1,43 @@
+import type { Database } from "./database.ts";
+import { all, run, type Steps } from "./statement.ts";
+
+/** What a row of `versions` vouches for. */
+export type VersionName = "access" | "identity" | "projects" | "keys";
+
+/**
+ * Tells caches when what they hold may have changed. Each commit anywhere moves the database's change count; only
+ * then are the versions read, and only the caches of a version that moved are emptied. A request that calls
+ * `refresh` first never decides on anything older than itself.
+ */
+export class Freshness {
+  readonly #database: Database;
+  readonly #listeners: [VersionName, () => void][] = [];
+  readonly #versions = new Map<string, number>();
+  #changeCount = -1;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** `empty` is called when what `name` vouches for may have changed. */
+  whenChanged(name: VersionName, empty: () => void): void {
+    this.#listeners.push([name, empty]);
+  }
+
+  async refresh(): Promise<void> {
+    const count = this.#database.changeCount();
+    if (count === this.#changeCount) return;
+    const rows = await this.#database.read(all<{ name: string; value: number }>("SELECT name, value FROM versions"));
+    for (const { name, value } of rows) {
+      if (this.#versions.get(name) === value) continue;
+      this.#versions.set(name, value);
+      for (const [listened, empty] of this.#listeners) if (listened === name) empty();
+    }
+    this.#changeCount = count;
+  }
+}
+
+/** Part of every command that changes what caches hold. */
+export function* bumpVersion(name: VersionName): Steps<void> {
+  yield* run("UPDATE versions SET value = value + 1 WHERE name = ?", name);
+}

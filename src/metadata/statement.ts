@@ -1,0 +1,44 @@
+/** What a column or parameter may hold. Times are milliseconds since the epoch, truth values 0 and 1. */
+export type SqlValue = string | number | null | Uint8Array;
+export type Row = Record<string, SqlValue>;
+
+/** One SQL statement in the dialect that both databases read, with `?` for each parameter. */
+export interface Statement {
+  sql: string;
+  params: readonly SqlValue[];
+  /** Whether rows are wanted back. */
+  rows: boolean;
+}
+
+/**
+ * Work on the database, written once for every driver: a generator yields statements and is resumed with their
+ * rows. SQLite runs it to its end without a pause; PostgreSQL awaits each statement. A thrown error undoes the
+ * whole; a generator must have no other effect than its statements, because a driver may run it again.
+ */
+export type Steps<T> = Generator<Statement, T, Row[]>;
+
+/** All rows of a query. */
+export function* all<R>(sql: string, ...params: SqlValue[]): Steps<R[]> {
+  return (yield { sql, params, rows: true }) as R[];
+}
+
+/** The first row of a query, or `undefined`. */
+export function* first<R>(sql: string, ...params: SqlValue[]): Steps<R | undefined> {
+  const rows = yield { sql, params, rows: true };
+  return rows[0] as R | undefined;
+}
+
+/** A statement whose rows, if it has any, nobody wants. */
+export function* run(sql: string, ...params: SqlValue[]): Steps<void> {
+  yield { sql, params, rows: false };
+}
+
+/**
+ * `?, ?, …` for an IN list. Its length is rounded up to a power of two, so that lists of all lengths share a few
+ * prepared statements; `padded` repeats the last value to fit.
+ */
+export function inList(values: readonly SqlValue[]): { marks: string; padded: SqlValue[] } {
+  const length = 2 ** Math.ceil(Math.log2(Math.max(values.length, 1)));
+  const padded = Array.from({ length }, (_, i) => values[Math.min(i, values.length - 1)] ?? null);
+  return { marks: padded.map(() => "?").join(", "), padded };
+}

@@ -1,0 +1,8 @@
+/** Who acts, as IAM writes a member: `serviceAccount:EMAIL`, `user:EMAIL`, or `allUsers` for a caller unknown. */
+export type Principal = string;
+
+export const anonymous: Principal = "allUsers";
+
+export function serviceAccountPrincipal(email: string): Principal {
+  return `serviceAccount:${email}`;
+}

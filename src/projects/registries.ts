@@ -1,0 +1,88 @@
+import { type Actor, recordChange } from "../access/audit/audit-log.ts";
+import { bumpVersion, type Freshness } from "../metadata/freshness.ts";
+import { command, type Database } from "../metadata/database.ts";
+import { all, first } from "../metadata/statement.ts";
+import { appendEvent } from "../operations/outbox.ts";
+import { bucketName } from "../names/buckets.ts";
+import { type ProjectId } from "../names/reference.ts";
+import { bucketResource } from "../names/resources.ts";
+
+/** The images of one project on one host. */
+export interface Registry {
+  id: number;
+  host: string;
+  project: ProjectId;
+  bucket: string;
+  /** The blob store that holds its bytes. */
+  store: string;
+}
+
+interface RegistryRow {
+  id: number;
+  host: string;
+  project_id: ProjectId;
+  bucket: string;
+  store: string;
+}
+
+interface NewRegistry {
+  host: string;
+  project: ProjectId;
+  store: string;
+  actor: Actor;
+  now: number;
+}
+
+/** Makes the registry of a project on a host unless it is there. */
+export const ensureRegistry = command("projects.ensureRegistry", function* (input: NewRegistry) {
+  const bucket = bucketName(input.host, input.project);
+  const made = yield* first<{ id: number }>(
+    `INSERT INTO registries (host, project_id, bucket, store, created_at) VALUES (?, ?, ?, ?, ?)
+     ON CONFLICT (host, project_id) DO NOTHING RETURNING id`,
+    input.host,
+    input.project,
+    bucket,
+    input.store,
+    input.now,
+  );
+  if (made === undefined) return;
+  yield* bumpVersion("projects");
+  yield* recordChange(input.actor, bucketResource(bucket), { project: input.project, host: input.host }, input.now);
+  yield* appendEvent(made.id, { kind: "registry.created", host: input.host, project: input.project }, input.now);
+});
+
+const columns = "id, host, project_id, bucket, store";
+
+/** The registries, each read once and kept until any of them changes. */
+export class Registries {
+  readonly #database: Database;
+  readonly #cache = new Map<string, Registry>();
+
+  constructor(database: Database, freshness: Freshness) {
+    this.#database = database;
+    freshness.whenChanged("projects", () => this.#cache.clear());
+  }
+
+  async find(host: string, project: ProjectId): Promise<Registry | undefined> {
+    const key = `${host}/${project}`;
+    const known = this.#cache.get(key);
+    if (known !== undefined) return known;
+    const row = await this.#database.read(
+      first<RegistryRow>(`SELECT ${columns} FROM registries WHERE host = ? AND project_id = ?`, host, project),
+    );
+    if (row === undefined) return undefined;
+    const registry = fromRow(row);
+    this.#cache.set(key, registry);
+    return registry;
+  }
+
+  /** All registries on a host. */
+  async onHost(host: string): Promise<Registry[]> {
+    const rows = await this.#database.read(all<RegistryRow>(`SELECT ${columns} FROM registries WHERE host = ?`, host));
+    return rows.map(fromRow);
+  }
+}
+
+function fromRow({ id, host, project_id, bucket, store }: RegistryRow): Registry {
+  return { id, host, project: project_id, bucket, store };
+}

@@ -1,0 +1,114 @@
+import { type Access, isRefusal } from "../access/access-control.ts";
+import type { Permission } from "../access/permissions.ts";
+import { BerthError } from "../http/berth-error.ts";
+import { isBadCredential } from "../identity/authenticator.ts";
+import { openRepository, type Repository } from "../images/repository.ts";
+import { bucketName } from "../names/buckets.ts";
+import { anonymous } from "../names/principals.ts";
+import { repositoryResource } from "../names/resources.ts";
+import { getCatalog } from "./catalog.ts";
+import { badCredentialMessage, unauthorized } from "./challenge.ts";
+import type { Incoming, RegistryCall, RegistryRooms } from "./context.ts";
+import { parsePath, type Target } from "./paths.ts";
+import { reply } from "./replies.ts";
+import { type Route, routes } from "./routes.ts";
+import { issueToken, preparePush, readTokenForm } from "./token.ts";
+
+/** A request that is allowed, on the repository that it is allowed for. */
+export interface RepositoryCall extends RegistryCall {
+  repository: Repository;
+  /** Tag, digest or upload, as it stands in the path; empty where the path has none. */
+  reference: string;
+  /** Where the repository's addresses begin: `/v2/NAME`. */
+  base: string;
+  /** The project's root, which is listed like a repository. */
+  isRoot: boolean;
+  /** What was authorised first; further questions about the same repository start from it. */
+  access: Access;
+  /** The scope that a token for this request needs. */
+  scope: string;
+  asked: { scheme: string; host: string };
+}
+
+/** Answers a request below `/v2/`. @throws BerthError */
+export async function answerRegistry(rooms: RegistryRooms, incoming: Incoming): Promise<Response> {
+  const target = parsePath(incoming.path);
+  incoming.notes.route = target.kind;
+  const requested = rooms.hosts.find(incoming.host);
+  const asked = { scheme: incoming.scheme, host: incoming.host };
+  const { request } = incoming;
+  const route = "repository" in target ? routes[target.kind]?.[request.method] : undefined;
+  if ("repository" in target && route === undefined) throw notAllowed(Object.keys(routes[target.kind] ?? {}));
+
+  const form = target.kind === "token" && request.method === "POST" ? await readTokenForm(request, asked, incoming.progress) : undefined;
+  const authorization = form?.authorization ?? request.headers.get("authorization");
+  const identity = await rooms.authenticator.identify(authorization, requested.host.name);
+  const scope = route !== undefined && "repository" in target ? `repository:${target.repository.name}:${route.scope}` : "";
+  if (isBadCredential(identity)) {
+    // A token that no longer counts is worth a new one; a wrong password is not.
+    const error = identity.bad === "token" ? "invalid_token" : undefined;
+    throw unauthorized(asked, scope, badCredentialMessage[identity.bad], error);
+  }
+  incoming.notes.principal = identity.caller.principal;
+  const method = `${request.method} ${target.kind}`;
+  const { clientAddress, requestId } = incoming;
+  const call: RegistryCall = {
+    ...incoming,
+    rooms,
+    requested,
+    identity,
+    call: { service: "containerregistry.googleapis.com", method, clientAddress, requestId },
+  };
+  if (route !== undefined && "repository" in target) return answerRepository(call, target, route, scope, asked);
+  if (target.kind === "token") {
+    if (form === undefined && request.method !== "GET") throw notAllowed(["GET", "POST"]);
+    return issueToken(call, form?.scopes ?? incoming.query.getAll("scope"));
+  }
+  if (request.method !== "GET" && request.method !== "HEAD") throw notAllowed(["GET", "HEAD"]);
+  if (target.kind === "catalog") return getCatalog(call);
+  if (identity.caller.principal === anonymous && authorization === null) throw unauthorized(asked, "");
+  return reply(200);
+}
+
+type RepositoryTarget = Extract<Target, { repository: unknown }>;
+
+async function answerRepository(
+  call: RegistryCall,
+  target: RepositoryTarget,
+  route: Route,
+  scope: string,
+  asked: { scheme: string; host: string },
+): Promise<Response> {
+  const { rooms, requested, identity } = call;
+  const { name, project, image } = target.repository;
+  call.notes.repository = name;
+  const isRoot = image === "";
+  if (isRoot && target.kind !== "tags") {
+    throw new BerthError("NAME_INVALID", `"${name}" is a project; an image is named ${name}/IMAGE.`);
+  }
+  if (route.pushes && requested.host.readOnly) throw new BerthError("DENIED", `${requested.host.name} takes no pushes.`);
+  const resource = repositoryResource(bucketName(requested.host.name, project), name);
+  const accesses = route.permissions.map((permission: Permission) => ({ permission, resource, project }));
+  const grant = await rooms.access.authorize(identity.caller, accesses, call.call);
+  if (isRefusal(grant)) {
+    if (grant.refused === "anonymous") throw unauthorized(asked, scope);
+    if (grant.refused === "bounds") throw unauthorized(asked, scope, undefined, "insufficient_scope");
+    const reference = "reference" in target ? target.reference : "id" in target ? target.id : name;
+    throw new BerthError("DENIED", `Permission denied for "${reference}" from request "${call.path}".`);
+  }
+  let registry = await rooms.registries.find(requested.host.name, project);
+  if (registry === undefined && route.pushes) {
+    await preparePush(call, project);
+    registry = await rooms.registries.find(requested.host.name, project);
+  }
+  if (registry === undefined) throw new BerthError(route.absent, undefined, { detail: { name } });
+  const repository = openRepository(grant, rooms, registry, name);
+  const reference = "reference" in target ? target.reference : "id" in target ? target.id : "";
+  const base = `/v2/${name}`;
+  const access = accesses[0] as Access;
+  return route.handler({ ...call, repository, reference, base, isRoot, access, scope, asked });
+}
+
+function notAllowed(methods: string[]): BerthError {
+  return new BerthError("UNSUPPORTED", undefined, { headers: { allow: methods.join(", ") } });
+}

@@ -1,0 +1,51 @@
+import { SqliteConnection, SqliteDatabase } from "../metadata/sqlite.ts";
+import type { ChildLink } from "./child-link.ts";
+import { dataDirectory } from "./data-directory.ts";
+import { Forwarding } from "./forwarded.ts";
+import { Listener } from "./listener.ts";
+import { openLog } from "./log.ts";
+import type { ToChild } from "./messages.ts";
+import { Metrics } from "./metrics.ts";
+import { Probes } from "./probes.ts";
+import { requestHandler } from "./requests.ts";
+import { openRooms, openStores } from "./rooms.ts";
+import { parseListen } from "./settings.ts";
+import { surviveRejections } from "./unhandled.ts";
+
+/** One of the processes that answer requests. */
+export async function startApi({ settings, port, index }: Extract<ToChild, { kind: "start" }>, link: ChildLink) {
+  const log = openLog(settings.logLevel, { process: `api-${index}` });
+  const metrics = new Metrics();
+  surviveRejections(log, metrics);
+  const directory = dataDirectory(settings.data);
+  const database = new SqliteDatabase(new SqliteConnection(directory.database, "read"), link.writer);
+  const stores = await openStores(settings, directory);
+  let stopping = false;
+  const probes = new Probes({ database, stores, scrape: link.scrape, isStopping: () => stopping });
+  const handler = requestHandler({
+    rooms: openRooms(settings, database, stores),
+    probes,
+    forwarding: new Forwarding(settings.trustedProxies),
+    metrics,
+    log,
+    scheme: settings.tls === "off" ? "http" : "https",
+    idleTimeout: settings.idleTimeout,
+  });
+  const own = { cert: directory.certificate, key: directory.certificateKey };
+  const given = { cert: settings.tlsCert ?? own.cert, key: settings.tlsKey ?? own.key };
+  const listener = new Listener({
+    hostname: parseListen(settings.listen).hostname,
+    port,
+    idleTimeout: settings.idleTimeout,
+    certificate: settings.tls === "off" ? undefined : given,
+    handler,
+    log,
+  });
+  return {
+    collect: () => metrics.collect(),
+    stop: () => {
+      stopping = true;
+      void listener.stop(settings.shutdownTimeout * 1000).then(() => process.exit(0));
+    },
+  };
+}

@@ -1,0 +1,47 @@
+import { sweepStaging, sweepUploads } from "../images/upload-sweep.ts";
+import { SqliteConnection, SqliteDatabase } from "../metadata/sqlite.ts";
+import type { ChildLink } from "./child-link.ts";
+import { dataDirectory } from "./data-directory.ts";
+import { errorFields, openLog } from "./log.ts";
+import type { ToChild } from "./messages.ts";
+import { Metrics } from "./metrics.ts";
+import { openStores } from "./rooms.ts";
+import { surviveRejections } from "./unhandled.ts";
+
+const hour = 3600_000;
+
+/** The process for what no request waits for: giving up old uploads, clearing away what a crash left. */
+export async function startBackground(
+  { settings, startedAt }: Extract<ToChild, { kind: "start" }>,
+  link: ChildLink,
+) {
+  const log = openLog(settings.logLevel, { process: "background" });
+  const metrics = new Metrics();
+  surviveRejections(log, metrics);
+  const directory = dataDirectory(settings.data);
+  const database = new SqliteDatabase(new SqliteConnection(directory.database, "read"), link.writer);
+  const stores = await openStores(settings, directory);
+
+  const sweep = async (stagedBefore: number): Promise<void> => {
+    try {
+      const uploads = await sweepUploads(database, stores, Date.now() - settings.uploadExpiry * hour);
+      let segments = 0;
+      for (const store of stores.values()) segments += await sweepStaging(database, store, stagedBefore);
+      if (uploads + segments > 0) log.info({ uploads, segments }, "abandoned uploads removed");
+    } catch (error) {
+      log.error(errorFields(error), "sweep failed");
+    }
+  };
+  // Nobody is writing to what is older than this server: it has the data directory to itself.
+  void sweep(startedAt);
+  // Later only what no request can still be writing to: it would have touched the file within the hour.
+  const timer = setInterval(() => void sweep(Date.now() - hour), hour / 4);
+
+  return {
+    collect: () => metrics.collect(),
+    stop: () => {
+      clearInterval(timer);
+      process.exit(0);
+    },
+  };
+}

@@ -1,0 +1,102 @@
+import { readFileSync, statSync } from "node:fs";
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import type { Server } from "bun";
+import type { Logger } from "pino";
+import { errorFields } from "./log.ts";
+
+type Handler = (request: Request, server: Server<undefined>) => Promise<Response>;
+
+interface ListenerOptions {
+  hostname: string;
+  port: number;
+  idleTimeout: number;
+  /** Files of the certificate chain and its key; `undefined`: plain HTTP. */
+  certificate: { cert: string; key: string } | undefined;
+  handler: Handler;
+  log: Logger;
+}
+
+/** Often enough for a renewed certificate, too seldom to be seen. */
+const lookAtFilesEach = 1000;
+
+/** One process's ear on the shared port. */
+export class Listener {
+  readonly #options: ListenerOptions;
+  #server: Server<undefined>;
+  #seen = "";
+  readonly #timer: Timer | undefined;
+
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+    this.#seen = this.#stamp();
+    this.#server = this.#serve();
+    if (options.certificate !== undefined) {
+      this.#timer = setInterval(() => this.#reload(), lookAtFilesEach);
+      this.#timer.unref();
+    }
+  }
+
+  /** Takes no new connections; resolves when the running requests are done, or after `deadline` ms. */
+  async stop(deadline: number): Promise<void> {
+    clearInterval(this.#timer);
+    const finished = this.#server.stop(false).then(() => true);
+    if (!(await Promise.race([finished, Bun.sleep(deadline).then(() => false)]))) await this.#server.stop(true);
+  }
+
+  #serve(): Server<undefined> {
+    const { hostname, port, idleTimeout, certificate, handler, log } = this.#options;
+    return Bun.serve({
+      hostname,
+      port,
+      reusePort: true,
+      idleTimeout,
+      // Our own limits are enforced while reading, and refuse in the API's words.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      development: false,
+      fetch: handler,
+      error: (error) => {
+        log.error(errorFields(error), "reply failed");
+        return new Response(null, { status: 500 });
+      },
+      ...(certificate === undefined ? {} : { tls: readCertificate(certificate), http2: true }),
+    } as Parameters<typeof Bun.serve>[0]) as Server<undefined>;
+  }
+
+  /** A new server with the new certificate takes the port before the old one lets go of it. */
+  #reload(): void {
+    const stamp = this.#stamp();
+    if (stamp === this.#seen) return;
+    this.#seen = stamp;
+    const { log } = this.#options;
+    try {
+      const old = this.#server;
+      this.#server = this.#serve();
+      log.info("certificate reloaded");
+      old.stop(false).catch((error: unknown) => log.error(errorFields(error), "old listener did not stop"));
+    } catch (error) {
+      // Half-written files: the next change is looked at again, until then the old certificate stands.
+      log.error(errorFields(error), "certificate not reloaded");
+    }
+  }
+
+  #stamp(): string {
+    const { certificate } = this.#options;
+    if (certificate === undefined) return "";
+    return [certificate.cert, certificate.key]
+      .map((path) => {
+        const stat = statSync(path, { throwIfNoEntry: false });
+        return stat === undefined ? "absent" : `${stat.ino}/${stat.mtimeMs}/${stat.size}`;
+      })
+      .join(" ");
+  }
+}
+
+/** @throws Error if the files are not a certificate and its key */
+export function readCertificate(files: { cert: string; key: string }): { cert: string; key: string } {
+  const cert = readFileSync(files.cert, "utf8");
+  const key = readFileSync(files.key, "utf8");
+  if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) {
+    throw new Error(`${files.key} is not the key of the certificate in ${files.cert}`);
+  }
+  return { cert, key };
+}

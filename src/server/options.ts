@@ -1,0 +1,140 @@
+import { isValid, parseCIDR } from "ipaddr.js";
+import { z } from "zod";
+import { byteCount, choice, integer, type Option, structure, text, truth } from "./option.ts";
+
+const hostName = z
+  .string()
+  .regex(/^[a-z0-9]+(?:[.-][a-z0-9]+)*$/, "expected a host name in lower case, without a port");
+
+const storeShape = z.strictObject({
+  driver: z.literal("filesystem"),
+  /** Relative to the data directory. */
+  path: z.string().min(1).optional(),
+  transfer: z.enum(["file", "stream"]).default("file"),
+});
+
+const hostShape = z.strictObject({ name: hostName, store: z.string().default("default") });
+
+const cidr = z.string().refine((value) => {
+  try {
+    return isValid(value) || parseCIDR(value).length === 2;
+  } catch {
+    return false;
+  }
+}, "expected an address or a network such as 10.0.0.0/8");
+
+const listOrText = (item: z.ZodType<string>) =>
+  z.preprocess((value) => (typeof value === "string" ? value.split(",").map((each) => each.trim()) : value), z.array(item));
+
+/**
+ * Every setting of `berth serve`. From this table come the flags, the variables, the keys of `berth.yaml`, their
+ * checks, the help and docs/options.md.
+ */
+export const options = {
+  listen: text({
+    key: "listen",
+    default: "127.0.0.1:5000",
+    doc: "Address and port to listen on, `ADDR:PORT`; port 0 lets the system choose. Off loopback it takes TLS.",
+  }),
+  data: text({
+    key: "data",
+    default: "./data",
+    doc: "Directory of the metadata, the keys and, unless a store says otherwise, the blobs. One server at a time.",
+  }),
+  publicName: text<string | undefined>({
+    key: "public-name",
+    default: undefined,
+    doc: "The name under which clients reach this server, with its port: in the key file and in messages to others. By default the address it listens on.",
+  }),
+  tls: choice(["off", "self-signed", "files"], {
+    key: "tls.mode",
+    flag: "tls",
+    default: "off",
+    doc: "`self-signed` makes a certificate authority in the data directory and certificates for every configured host; `files` reads `tls.cert` and `tls.key`, which alone imply it.",
+  }),
+  tlsCert: text<string | undefined>({
+    key: "tls.cert",
+    default: undefined,
+    doc: "File with the certificate chain in PEM. Read again when it changes.",
+  }),
+  tlsKey: text<string | undefined>({
+    key: "tls.key",
+    default: undefined,
+    doc: "File with the certificate's private key in PEM. Read again when it changes.",
+  }),
+  insecureHttp: truth({
+    key: "insecure-http",
+    default: false,
+    doc: "Serve plain HTTP off loopback too: passwords and tokens are then readable on the network. For use behind a proxy that terminates TLS.",
+  }),
+  trustedProxies: structure(listOrText(cidr), "NETWORK,…", {
+    key: "trusted-proxies",
+    default: [],
+    doc: "Addresses or networks of reverse proxies whose X-Forwarded-For, -Proto and -Host count. From anyone else these headers are ignored.",
+  }),
+  workers: integer(1, 64, {
+    key: "workers",
+    default: 1,
+    doc: "Processes that answer requests, all on one port.",
+  }),
+  hosts: structure(z.array(z.union([hostShape, hostName.transform((name) => ({ name, store: "default" }))])), "[HOST, …]", {
+    key: "hosts",
+    default: [],
+    doc: "Host names with registries of their own, beside `gcr.io`, `us.gcr.io`, `eu.gcr.io`, `asia.gcr.io` and `mirror.gcr.io`: a list of names, or of `{name, store}`. Any other name means `gcr.io`'s registry.",
+  }),
+  stores: structure(z.record(z.string().regex(/^[a-z0-9-]{1,40}$/), storeShape), "{NAME: {…}}", {
+    key: "stores",
+    default: {},
+    doc: "Blob stores by name: `driver: filesystem`, `path` (default: `blobs` for the store `default`, else `stores/NAME`, in the data directory) and `transfer`: `file` lets the kernel send files, `stream` reads them in the program, for volumes where that fails.",
+  }),
+  protectReferenced: truth({
+    key: "protect-referenced",
+    default: false,
+    doc: "Refuse to delete a manifest that is tagged, or that a list holds, under every host name. Under Container Registry's own names that is always so.",
+  }),
+  idleTimeout: integer(5, 255, {
+    key: "idle-timeout",
+    default: 60,
+    doc: "Seconds without a byte moving after which a connection is closed. A slow transfer that moves goes on.",
+  }),
+  shutdownTimeout: integer(1, 3600, {
+    key: "shutdown-timeout",
+    default: 30,
+    doc: "Seconds that running transfers get to finish after SIGTERM.",
+  }),
+  logLevel: choice(["debug", "info", "warn", "error", "silent"], {
+    key: "log.level",
+    default: "info",
+    doc: "Least level of what is logged. At `info` there is a line for each request.",
+  }),
+  manifestSize: byteCount(1024, 64 * 2 ** 20, {
+    key: "limits.manifest-size",
+    default: 4 * 2 ** 20,
+    doc: "Most bytes of a manifest.",
+  }),
+  uploadSize: byteCount(1024, 2 ** 43, {
+    key: "limits.upload-size",
+    default: 2 ** 39,
+    doc: "Most bytes of a blob.",
+  }),
+  openUploads: integer(1, 1_000_000, {
+    key: "limits.open-uploads",
+    default: 1000,
+    doc: "Most uploads that one caller may have open.",
+  }),
+  uploadExpiry: integer(1, 8760, {
+    key: "limits.upload-expiry",
+    default: 24,
+    doc: "Hours after which an upload that nobody continues is given up.",
+  }),
+  cacheSize: byteCount(2 ** 20, 2 ** 36, {
+    key: "cache-size",
+    default: 32 * 2 ** 20,
+    doc: "Memory of each process for manifests and small blobs.",
+  }),
+} satisfies Record<string, Option<never> | Option<unknown>>;
+
+export type Settings = { [K in keyof typeof options]: (typeof options)[K]["default"] };
+
+/** The keys of `Settings` with their options, in the order of the reference. */
+export const optionList = Object.entries(options) as [keyof Settings, Option<unknown>][];

@@ -1,0 +1,109 @@
+import type { Server } from "bun";
+import type { Logger } from "pino";
+import { BerthError, toBerthError } from "../http/berth-error.ts";
+import type { Incoming, RegistryRooms, RequestNotes } from "../registry/context.ts";
+import { errorReply } from "../registry/replies.ts";
+import { answerRegistry } from "../registry/router.ts";
+import type { Forwarding } from "./forwarded.ts";
+import { errorFields } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Probes } from "./probes.ts";
+
+interface RequestDependencies {
+  rooms: RegistryRooms;
+  probes: Probes;
+  forwarding: Forwarding;
+  metrics: Metrics;
+  log: Logger;
+  scheme: "http" | "https";
+  idleTimeout: number;
+}
+
+/** How long the client of a refused upload may go on sending, so that it gets to read the refusal. */
+const refusedUploadSeconds = 3;
+/** Joining and syncing half a tebibyte ends before this; the idle limit does not count meanwhile. */
+const workSeconds = 0;
+
+/** What the server does with every request: context, answer, errors, log, metrics. */
+export function requestHandler(dependencies: RequestDependencies) {
+  const { rooms, probes, metrics, log } = dependencies;
+  return async (request: Request, server: Server<undefined>): Promise<Response> => {
+    const begun = performance.now();
+    const incoming = incomingOf(request, server, dependencies);
+    const { notes, path } = incoming;
+    let response: Response;
+    try {
+      const probe = probes.answer(path, request.method);
+      response = await (probe ?? answerRegistry(rooms, incoming));
+      if (probe !== undefined) notes.route = "probe";
+    } catch (error) {
+      response = refuse(error, incoming, log);
+      // The rest of the body is read away for a while: a client that is still sending would not see the reply.
+      if (request.body !== null) server.timeout(request, refusedUploadSeconds);
+    }
+    response.headers.set("x-request-id", incoming.requestId);
+    const seconds = (performance.now() - begun) / 1000;
+    metrics.answered(notes.route, request.method, response.status, seconds);
+    metrics.received(notes.received);
+    if (log.isLevelEnabled("info")) {
+      log.info(
+        {
+          requestId: incoming.requestId,
+          method: request.method,
+          path: path.slice(0, 600),
+          status: response.status,
+          principal: notes.principal,
+          repository: notes.repository,
+          received: notes.received,
+          bytes: Number(response.headers.get("content-length") ?? 0),
+          client: incoming.clientAddress,
+          seconds: Math.round(seconds * 1e6) / 1e6,
+        },
+        "request",
+      );
+    }
+    return response;
+  };
+}
+
+function incomingOf(
+  request: Request,
+  server: Server<undefined>,
+  { forwarding, scheme, idleTimeout }: RequestDependencies,
+): Incoming {
+  const { path, query } = splitUrl(request.url);
+  const address = server.requestIP(request)?.address ?? "";
+  const direct = { scheme, host: request.headers.get("host") ?? new URL(request.url).host, clientAddress: address };
+  const origin = forwarding.isConfigured ? forwarding.originOf(request.headers, direct) : direct;
+  const notes: RequestNotes = { route: "other", principal: "", repository: "", received: 0 };
+  let armed = performance.now();
+  const progress = (): void => {
+    // Bun counts a request's time, not its silence: the limit is set anew as bytes arrive, at most each second.
+    const now = performance.now();
+    if (now - armed < 1000) return;
+    armed = now;
+    server.timeout(request, idleTimeout);
+  };
+  const working = (): void => server.timeout(request, workSeconds);
+  return { request, path, query, ...origin, requestId: crypto.randomUUID(), progress, working, notes };
+}
+
+/** Path and query as they were sent. Bun has resolved `.` and `..` by now; percent signs it leaves. */
+function splitUrl(url: string): { path: string; query: URLSearchParams } {
+  const start = url.indexOf("/", url.indexOf("//") + 2);
+  const mark = url.indexOf("?", start);
+  if (mark < 0) return { path: url.slice(start), query: noQuery };
+  return { path: url.slice(start, mark), query: new URLSearchParams(url.slice(mark + 1)) };
+}
+
+const noQuery = new URLSearchParams();
+
+function refuse(error: unknown, { requestId, path, request }: Incoming, log: Logger): Response {
+  const refusal = toBerthError(error);
+  if (request.signal.aborted && !(error instanceof BerthError)) {
+    log.debug({ requestId, path, ...errorFields(error) }, "client went away");
+  } else if (refusal.status >= 500) {
+    log.error({ requestId, path, method: request.method, ...errorFields(error) }, "request failed");
+  }
+  return errorReply(refusal);
+}

@@ -1,0 +1,177 @@
+import { errorCodec } from "../http/berth-error.ts";
+import { serveWriter } from "../metadata/ipc.ts";
+import { migrate } from "../metadata/migrate.ts";
+import { SqliteConnection, SqliteDatabase, SqliteWriter } from "../metadata/sqlite.ts";
+import { Hosts } from "../registry/hosts.ts";
+import { bootstrap } from "./bootstrap.ts";
+import { Child } from "./children.ts";
+import { commands } from "./commands.ts";
+import { claimDataDirectory, dataDirectory, releaseDataDirectory } from "./data-directory.ts";
+import { readCertificate } from "./listener.ts";
+import { openLog } from "./log.ts";
+import type { ToChild, ToSupervisor } from "./messages.ts";
+import { Metrics, sumMetrics } from "./metrics.ts";
+import type { Settings } from "./options.ts";
+import { parseListen } from "./settings.ts";
+import { surviveRejections } from "./unhandled.ts";
+
+/** How long a scrape waits for the other processes. */
+const scrapePatience = 2000;
+
+/**
+ * `berth serve`: holds the data directory and the one connection that writes, starts the processes that do the rest,
+ * and starts them again when they die. Resolves with the exit code.
+ * @throws DataDirectoryError, NewerSchemaError, SettingsError, or Error if the port is taken
+ */
+export async function supervise(settings: Settings, print: (text: string) => void): Promise<number> {
+  const startedAt = Date.now();
+  const directory = dataDirectory(settings.data);
+  claimDataDirectory(directory);
+  const port = claimPort(settings);
+  const connection = new SqliteConnection(directory.database, "write");
+  migrate(connection);
+  const log = openLog(settings.logLevel, { process: "supervisor" });
+  const metrics = new Metrics();
+  surviveRejections(log, metrics);
+  const writer = new SqliteWriter(connection, commands);
+  const database = new SqliteDatabase(new SqliteConnection(directory.database, "read"), writer);
+
+  const address = publicAddress(settings, port);
+  await prepareCertificate(settings, directory, address.host);
+  const first = bootstrap({ database, server: address.url, keyFile: directory.adminKey, now: startedAt });
+
+  const scrapes = new Scrapes(metrics, () => children);
+  const receive = (message: ToSupervisor, reply: (message: ToChild) => void): void => {
+    if (message.kind === "write") serveWriter(writer, reply, errorCodec)(message);
+    else if (message.kind === "collected") scrapes.collected(message.id, message.metrics);
+    else if (message.kind === "scrape") {
+      void scrapes.scrape().then((text) => reply({ kind: "metrics", id: message.id, text }));
+    }
+  };
+  const start = { kind: "start", settings, port, startedAt } as const;
+  const children = [
+    ...Array.from({ length: settings.workers }, (_, index) => new Child({ ...start, role: "api", index }, { receive, log })),
+    new Child({ ...start, role: "background", index: 0 }, { receive, log }),
+  ];
+  const stopped = untilSignal();
+  const [user] = await Promise.all([first, ...children.map((child) => child.start())]);
+  announce(print, address.listening, settings, directory, user);
+
+  const signal = await stopped;
+  log.info({ signal }, "stopping");
+  const deadline = settings.shutdownTimeout * 1000 + 2000;
+  await Promise.all(children.map((child) => child.stop(deadline)));
+  connection.close();
+  releaseDataDirectory();
+  log.info("stopped");
+  return 0;
+}
+
+/**
+ * The port to listen on, found free. The API processes share it, so that the kernel would not tell them if another
+ * program had it too.
+ */
+function claimPort(settings: Settings): number {
+  const { hostname, port } = parseListen(settings.listen);
+  try {
+    const probe = Bun.listen({ hostname, port, socket: { data() {} } });
+    const found = probe.port;
+    probe.stop(true);
+    return found;
+  } catch (error) {
+    if ((error as { code?: string }).code !== "EADDRINUSE") throw error;
+    throw new Error(`another program is listening on ${settings.listen}; choose another address with --listen`);
+  }
+}
+
+interface PublicAddress {
+  /** Without a port. */
+  host: string;
+  /** As others reach the server. */
+  url: string;
+  /** As the server itself listens. */
+  listening: string;
+}
+
+function publicAddress(settings: Settings, port: number): PublicAddress {
+  const { hostname } = parseListen(settings.listen);
+  const scheme = settings.tls === "off" ? "http" : "https";
+  const local = hostname === "127.0.0.1" || hostname === "0.0.0.0" || hostname === "::" ? "localhost" : hostname;
+  const name = settings.publicName ?? `${local.includes(":") ? `[${local}]` : local}:${port}`;
+  return { host: name.replace(/:\d+$/, ""), url: `${scheme}://${name}`, listening: `${scheme}://${local}:${port}` };
+}
+
+async function prepareCertificate(
+  settings: Settings,
+  directory: ReturnType<typeof dataDirectory>,
+  host: string,
+): Promise<void> {
+  if (settings.tls === "self-signed") {
+    const hosts = new Hosts(settings.hosts.map((each) => ({ ...each, readOnly: false })), false);
+    // Loaded only where it is used: its libraries take a quarter of the start.
+    const { selfSignedCertificate } = await import("./certificates.ts");
+    await selfSignedCertificate(directory, [host, ...hosts.all().map(({ name }) => name)]);
+  } else if (settings.tls === "files") {
+    readCertificate({ cert: settings.tlsCert as string, key: settings.tlsKey as string });
+  }
+}
+
+/** Sums what all processes measured; one that does not answer in time is left out. */
+class Scrapes {
+  readonly #metrics: Metrics;
+  readonly #children: () => readonly Child[];
+  readonly #running = new Map<number, { metrics: object[][]; missing: number; done: () => void }>();
+  #next = 0;
+
+  constructor(metrics: Metrics, children: () => readonly Child[]) {
+    this.#metrics = metrics;
+    this.#children = children;
+  }
+
+  async scrape(): Promise<string> {
+    const id = this.#next++;
+    const children = this.#children();
+    const own = await this.#metrics.collect();
+    const metrics = [own];
+    await new Promise<void>((resolve) => {
+      this.#running.set(id, { metrics, missing: children.length, done: resolve });
+      for (const child of children) child.send({ kind: "collect", id });
+      setTimeout(resolve, scrapePatience);
+    });
+    this.#running.delete(id);
+    return sumMetrics(metrics);
+  }
+
+  collected(id: number, metrics: object[]): void {
+    const running = this.#running.get(id);
+    if (running === undefined) return;
+    running.metrics.push(metrics);
+    if (--running.missing === 0) running.done();
+  }
+}
+
+function untilSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => resolve(signal));
+  });
+}
+
+function announce(
+  print: (text: string) => void,
+  listening: string,
+  settings: Settings,
+  directory: ReturnType<typeof dataDirectory>,
+  user: { user: string; password: string } | undefined,
+): void {
+  print(`berth: listening on ${listening}`);
+  if (settings.tls === "self-signed") {
+    print(`berth: clients trust it with ${directory.caCertificate}; for docker:`);
+    print(`       install -D ${directory.caCertificate} /etc/docker/certs.d/${new URL(listening).host}/ca.crt`);
+  }
+  if (user === undefined) return;
+  const host = settings.publicName ?? new URL(listening).host;
+  print(`berth: made the project my-project and its owner's key, ${directory.adminKey}`);
+  print(`berth: console user ${user.user}, password ${user.password} (shown only now)`);
+  print(`berth: docker login -u _json_key --password-stdin ${host} < ${directory.adminKey}`);
+}
+
