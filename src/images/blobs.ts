@@ -2,7 +2,7 @@ import { type Actor, recordChange } from "../access/audit/audit-log.ts";
 import type { BlobBody, ByteRange, StorageKey } from "../blobs/blob-store.ts";
 import { BerthError } from "../http/berth-error.ts";
 import { command } from "../metadata/database.ts";
-import { first, inList, run, type Steps } from "../metadata/statement.ts";
+import { all, first, inList, run, type Steps } from "../metadata/statement.ts";
 import type { Digest } from "../names/digest.ts";
 import type { ResourceName } from "../names/resources.ts";
 import { commandInput, ensureRepositoryId, type Repository, type RepositoryInput, requireRepositoryId } from "./repository.ts";
@@ -81,14 +81,33 @@ export function* findElsewhere(input: RepositoryInput, digest: string, elsewhere
   );
 }
 
-export function* linkBlob(repositoryId: number, registryId: number, blobId: number, now: number): Steps<void> {
-  yield* run(
+/** Links a blob in a repository; manifests that were pushed before it, and name it, hold it from now on. */
+export function* linkBlob(input: RepositoryInput, repositoryId: number, blobId: number, digest: string): Steps<void> {
+  const made = yield* first(
     `INSERT INTO blob_links (repository_id, blob_id, registry_id, created_at) VALUES (?, ?, ?, ?)
-     ON CONFLICT (repository_id, blob_id) DO NOTHING`,
+     ON CONFLICT (repository_id, blob_id) DO NOTHING RETURNING blob_id`,
     repositoryId,
     blobId,
-    registryId,
-    now,
+    input.registryId,
+    input.now,
+  );
+  if (made === undefined) return;
+  const waiting = yield* all<{ parent_id: number }>(
+    "SELECT parent_id FROM manifest_children WHERE repository_id = ? AND digest = ?",
+    repositoryId,
+    digest,
+  );
+  for (const { parent_id } of waiting) yield* referBlob(parent_id, repositoryId, blobId);
+}
+
+/** Notes that a manifest needs a blob, which keeps the link as long as the manifest is there. */
+export function* referBlob(manifestId: number, repositoryId: number, blobId: number): Steps<void> {
+  yield* run(
+    `INSERT INTO manifest_blobs (manifest_id, repository_id, blob_id) VALUES (?, ?, ?)
+     ON CONFLICT (manifest_id, blob_id) DO NOTHING`,
+    manifestId,
+    repositoryId,
+    blobId,
   );
 }
 
@@ -100,7 +119,7 @@ export const mountBlob = command("images.mountBlob", function* (input: MountInpu
   const blob = yield* findElsewhere(source, input.digest, input.from.elsewhere);
   if (blob === undefined) return false;
   const repositoryId = yield* ensureRepositoryId(input);
-  yield* linkBlob(repositoryId, input.registryId, blob.id, input.now);
+  yield* linkBlob(input, repositoryId, blob.id, input.digest);
   yield* recordBlob(input.actor, input.resource, "mounted", input.digest, input.now);
   return true;
 });

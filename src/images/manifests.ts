@@ -71,10 +71,16 @@ export async function storeManifest(repository: Repository, pushed: PushedManife
   const { payload, contentType, ...rest } = pushed;
   const document = parseManifest(payload, contentType);
   const facts = await configFacts(repository, document.config, pushed.elsewhere);
-  await repository.database.write(putManifest, { ...commandInput(repository), ...rest, payload, document, ...facts });
+  const { allowMissingBlobs } = repository.limits;
+  const input = { ...commandInput(repository), ...rest, payload, document, ...facts, allowMissingBlobs };
+  await repository.database.write(putManifest, input);
   return document;
 }
 
+const imageConfigs = new Set([
+  "application/vnd.oci.image.config.v1+json",
+  "application/vnd.docker.container.image.v1+json",
+]);
 /** Configs above this size are not looked into. */
 const maxConfigSize = 4 * 1024 * 1024;
 
@@ -86,7 +92,7 @@ interface ConfigFacts {
 /** When an image was made and for which platform: read from its config once, so that no listing has to. */
 async function configFacts(repository: Repository, config: Descriptor | null, elsewhere: Elsewhere): Promise<ConfigFacts> {
   const none = { imageCreatedAt: 0, platform: null };
-  if (config === null || !/^application\/vnd\.(oci\.image|docker\.container\.image)\..*config|docker\.container\.image\.v1\+json$/.test(config.mediaType)) return none;
+  if (config === null || !imageConfigs.has(config.mediaType)) return none;
   const blob = await repository.database.read(configBlob(repository, config.digest, elsewhere));
   if (blob === undefined || blob.size > maxConfigSize) return none;
   try {

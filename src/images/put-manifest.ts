@@ -3,7 +3,7 @@ import { BerthError } from "../http/berth-error.ts";
 import { command } from "../metadata/database.ts";
 import { all, first, inList, run, type Steps } from "../metadata/statement.ts";
 import { appendEvent } from "../operations/outbox.ts";
-import { type Elsewhere, findElsewhere, linkBlob } from "./blobs.ts";
+import { type Elsewhere, findElsewhere, linkBlob, referBlob } from "./blobs.ts";
 import type { ManifestDocument } from "./manifest-document.ts";
 import { ensureRepositoryId, type RepositoryInput } from "./repository.ts";
 import { moveTag } from "./tags.ts";
@@ -19,6 +19,8 @@ export type PutManifestInput = RepositoryInput & {
   /** Whether a tag may be taken from another manifest. */
   mayOverwrite: boolean;
   elsewhere: Elsewhere;
+  /** Whether config and layers may be missing, as an index's entries always may. */
+  allowMissingBlobs: boolean;
 };
 
 /**
@@ -27,17 +29,23 @@ export type PutManifestInput = RepositoryInput & {
  */
 export const putManifest = command("images.putManifest", function* (input: PutManifestInput) {
   const repositoryId = yield* ensureRepositoryId(input);
-  const blobIds = yield* linkedBlobs(input, repositoryId);
-  const manifestId = yield* storeManifest(input, repositoryId, blobIds);
+  const blobs = yield* linkedBlobs(input, repositoryId);
+  const manifestId = yield* storeManifest(input, repositoryId, blobs);
   for (const tag of input.tags) yield* moveTag(input, repositoryId, tag, manifestId, input.digest);
   yield* recordChange(input.actor, input.resource, { manifest: input.digest, tags: input.tags }, input.now);
 });
 
-/** The ids of the blobs that the manifest needs, each now linked here. @throws BerthError MANIFEST_BLOB_UNKNOWN */
-function* linkedBlobs(input: PutManifestInput, repositoryId: number): Steps<number[]> {
+interface NeededBlobs {
+  /** Each now linked here. */
+  ids: number[];
+  missing: string[];
+}
+
+/** The blobs that the manifest needs. @throws BerthError MANIFEST_BLOB_UNKNOWN */
+function* linkedBlobs(input: PutManifestInput, repositoryId: number): Steps<NeededBlobs> {
   const { config, layers } = input.document;
   const needed = config === null ? layers : [config, ...layers];
-  if (needed.length === 0) return [];
+  if (needed.length === 0) return { ids: [], missing: [] };
   const digests = [...new Set(needed.map(({ digest }) => digest))];
   const list = inList(digests);
   const rows = yield* all<{ id: number; digest: string; size: number }>(
@@ -56,17 +64,17 @@ function* linkedBlobs(input: PutManifestInput, repositoryId: number): Steps<numb
       missing.push(digest);
       continue;
     }
-    yield* linkBlob(repositoryId, input.registryId, blob.id, input.now);
+    yield* linkBlob(input, repositoryId, blob.id, digest);
     found.set(digest, { id: blob.id, digest, size: blob.size });
   }
-  if (missing.length > 0) throw unknownBlobs(missing);
+  if (missing.length > 0 && !input.allowMissingBlobs) throw unknownBlobs(missing);
   for (const { digest, size } of needed) {
     const blob = found.get(digest);
     if (blob !== undefined && blob.size !== size) {
       throw new BerthError("MANIFEST_INVALID", `The manifest is not valid: ${digest} has ${blob.size} bytes, not ${size}.`);
     }
   }
-  return [...found.values()].map(({ id }) => id);
+  return { ids: [...found.values()].map(({ id }) => id), missing };
 }
 
 function unknownBlobs(digests: string[]): BerthError {
@@ -78,7 +86,7 @@ function unknownBlobs(digests: string[]): BerthError {
   return new BerthError("MANIFEST_BLOB_UNKNOWN", one.message, { detail: one.detail, others });
 }
 
-function* storeManifest(input: PutManifestInput, repositoryId: number, blobIds: number[]): Steps<number> {
+function* storeManifest(input: PutManifestInput, repositoryId: number, blobs: NeededBlobs): Steps<number> {
   const { document, digest, now } = input;
   const made = yield* first<{ id: number }>(
     `INSERT INTO manifests (repository_id, digest, media_type, artifact_type, subject_digest, annotations, size,
@@ -105,8 +113,9 @@ function* storeManifest(input: PutManifestInput, repositoryId: number, blobIds: 
     return (known as { id: number }).id;
   }
   yield* run("INSERT INTO manifest_payloads (manifest_id, payload) VALUES (?, ?)", made.id, input.payload);
-  for (const blobId of blobIds) yield* referBlob(made.id, repositoryId, blobId);
-  yield* storeChildren(input, repositoryId, made.id);
+  for (const blobId of blobs.ids) yield* referBlob(made.id, repositoryId, blobId);
+  const children = document.children.map((child) => child.digest);
+  yield* storeChildren(input, repositoryId, made.id, new Set([...children, ...blobs.missing]));
   // Lists that were here before this child hold it from now on.
   yield* run(
     "UPDATE manifest_children SET child_id = ? WHERE repository_id = ? AND digest = ? AND child_id IS NULL",
@@ -121,11 +130,16 @@ function* storeManifest(input: PutManifestInput, repositoryId: number, blobIds: 
 }
 
 /**
- * An index's entries. One that is not in the repository is only noted: it gives no right to anything. One that is a
- * blob of the repository (a build cache lists its layers so) is held like any other blob.
+ * An index's entries, and blobs that may be missing. One that is not in the repository is only noted: it gives no
+ * right to anything. One that is a blob of the repository (a build cache lists its layers so) is held like any other.
  */
-function* storeChildren(input: PutManifestInput, repositoryId: number, manifestId: number): Steps<void> {
-  for (const digest of new Set(input.document.children.map((child) => child.digest))) {
+function* storeChildren(
+  input: PutManifestInput,
+  repositoryId: number,
+  manifestId: number,
+  digests: ReadonlySet<string>,
+): Steps<void> {
+  for (const digest of digests) {
     yield* run(
       `INSERT INTO manifest_children (parent_id, repository_id, digest, child_id)
        VALUES (?, ?, ?, (SELECT id FROM manifests WHERE repository_id = ? AND digest = ?))`,
@@ -144,13 +158,4 @@ function* storeChildren(input: PutManifestInput, repositoryId: number, manifestI
     );
     if (blob !== undefined) yield* referBlob(manifestId, repositoryId, blob.id);
   }
-}
-
-function* referBlob(manifestId: number, repositoryId: number, blobId: number): Steps<void> {
-  yield* run(
-    "INSERT INTO manifest_blobs (manifest_id, repository_id, blob_id) VALUES (?, ?, ?)",
-    manifestId,
-    repositoryId,
-    blobId,
-  );
 }

@@ -20,6 +20,8 @@ export interface ImageLimits {
   manifestSize: number;
   uploadSize: number;
   openUploads: number;
+  /** Whether an image may be pushed without its config and layers. */
+  allowMissingBlobs: boolean;
 }
 
 /** What every repository is opened on. */

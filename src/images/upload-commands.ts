@@ -147,7 +147,7 @@ export const finishUpload = command("images.finishUpload", function* (input: Fin
     input.store,
     input.digest,
   )) as { id: number; storage_key: StorageKey };
-  yield* linkBlob(repositoryId, input.registryId, blob.id, input.now);
+  yield* linkBlob(input, repositoryId, blob.id, input.digest);
   yield* recordBlob(input.actor, input.resource, "uploaded", input.digest, input.now);
   return blob.storage_key;
 });

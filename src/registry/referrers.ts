@@ -32,6 +32,13 @@ export async function getReferrers(call: RepositoryCall): Promise<Response> {
   });
 }
 
+/** What is said where nothing was ever pushed: the same. */
+export function emptyReferrers(reference: string): Response {
+  requireDigest(reference);
+  const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] };
+  return Response.json(index, { headers: { ...apiVersion, "content-type": mediaTypes.ociIndex } });
+}
+
 type Filter = { subject: ReturnType<typeof requireDigest>; artifactType: string | undefined; last: string };
 
 async function page({ repository }: RepositoryCall, repositoryId: number, filter: Filter, size: number) {

@@ -10,6 +10,7 @@ import { getCatalog } from "./catalog.ts";
 import { badCredentialMessage, unauthorized } from "./challenge.ts";
 import type { Incoming, RegistryCall, RegistryRooms } from "./context.ts";
 import { parsePath, type Target } from "./paths.ts";
+import { emptyReferrers } from "./referrers.ts";
 import { reply } from "./replies.ts";
 import { type Route, routes } from "./routes.ts";
 import { issueToken, preparePush, readTokenForm } from "./token.ts";
@@ -101,7 +102,10 @@ async function answerRepository(
     await preparePush(call, project);
     registry = await rooms.registries.find(requested.host.name, project);
   }
-  if (registry === undefined) throw new BerthError(route.absent, undefined, { detail: { name } });
+  if (registry === undefined) {
+    if (target.kind === "referrers") return emptyReferrers(target.reference);
+    throw new BerthError(route.absent, undefined, { detail: { name } });
+  }
   const repository = openRepository(grant, rooms, registry, name);
   const reference = "reference" in target ? target.reference : "id" in target ? target.id : "";
   const base = `/v2/${name}`;

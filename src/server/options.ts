@@ -92,6 +92,11 @@ export const options = {
     default: false,
     doc: "Refuse to delete a manifest that is tagged, or that a list holds, under every host name. Under Container Registry's own names that is always so.",
   }),
+  allowMissingBlobs: truth({
+    key: "allow-missing-blobs",
+    default: false,
+    doc: "Accept image manifests whose config or layers are not in the repository, as the specification permits. The manifests give no right to these blobs; by default they are refused with MANIFEST_BLOB_UNKNOWN.",
+  }),
   idleTimeout: integer(5, 255, {
     key: "idle-timeout",
     default: 60,

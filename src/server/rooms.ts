@@ -44,6 +44,7 @@ export function openRooms(settings: Settings, database: Database, stores: Readon
       manifestSize: settings.manifestSize,
       uploadSize: settings.uploadSize,
       openUploads: settings.openUploads,
+      allowMissingBlobs: settings.allowMissingBlobs,
     },
     now: Date.now,
     access: new AccessControl(database, policies, freshness, async (id) => (await projects.find(id))?.createdAt),
