@@ -2,7 +2,6 @@ import { anonymous, type Principal } from "../names/principals.ts";
 import type { ProjectId } from "../names/reference.ts";
 import { projectResource, type ResourceName } from "../names/resources.ts";
 import { type Call, type Caller, withinBounds } from "./caller.ts";
-import type { Freshness } from "../metadata/freshness.ts";
 import type { Permission } from "./permissions.ts";
 import { allPolicies, type Policies } from "./policies.ts";
 import type { Database } from "../metadata/database.ts";
@@ -39,23 +38,19 @@ export interface Refusal {
 export class AccessControl {
   readonly #database: Database;
   readonly #policies: Policies;
-  readonly #freshness: Freshness;
   readonly #projectCreatedAt: (project: ProjectId) => Promise<number | undefined>;
 
   constructor(
     database: Database,
     policies: Policies,
-    freshness: Freshness,
     projectCreatedAt: (project: ProjectId) => Promise<number | undefined>,
   ) {
     this.#database = database;
     this.#policies = policies;
-    this.#freshness = freshness;
     this.#projectCreatedAt = projectCreatedAt;
   }
 
   async authorize(caller: Caller, accesses: readonly Access[], call: Call): Promise<Grant | Refusal> {
-    await this.#freshness.refresh();
     for (const access of accesses) {
       const refused = await this.#refusal(caller, access);
       if (refused !== undefined) return { refused, access };
@@ -66,7 +61,6 @@ export class AccessControl {
 
   /** The projects in all of which the caller has the permission, for listings across projects. */
   async readable(caller: Caller, permission: Permission): Promise<ProjectId[]> {
-    await this.#freshness.refresh();
     const prefix = projectResource("" as ProjectId);
     const projects: ProjectId[] = [];
     for (const { resource } of await this.#database.read(allPolicies())) {

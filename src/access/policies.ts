@@ -1,5 +1,5 @@
 import type { Database } from "../metadata/database.ts";
-import { all, first, run, type Steps } from "../metadata/statement.ts";
+import { all, run, type Steps } from "../metadata/statement.ts";
 import type { Principal } from "../names/principals.ts";
 import type { ResourceName } from "../names/resources.ts";
 import { bumpVersion, type Freshness } from "../metadata/freshness.ts";
@@ -23,8 +23,9 @@ export class Policies {
   async bindings(resource: ResourceName): Promise<readonly Binding[]> {
     const known = this.#cache.get(resource);
     if (known !== undefined) return known;
-    const row = await this.#database.read(
-      first<{ bindings: string }>("SELECT bindings FROM policies WHERE resource = ?", resource),
+    const row = await this.#database.readRow<{ bindings: string }>(
+      "SELECT bindings FROM policies WHERE resource = ?",
+      resource,
     );
     const bindings = row === undefined ? [] : (JSON.parse(row.bindings) as Binding[]);
     // A stranger's requests for projects that do not exist must not fill the cache.

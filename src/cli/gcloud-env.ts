@@ -28,7 +28,8 @@ export const gcloudEnv: CliCommand = {
   run(args) {
     const flags = readFlags(args);
     const server = flags.get("--server") ?? "http://localhost:5000";
-    if (!/^https?:\/\/[A-Za-z0-9.:[\]-]+$/.test(server)) throw new UsageError("--server: expected http[s]://HOST[:PORT]");
+    if (!/^https?:\/\/[A-Za-z0-9.:[\]-]+$/.test(server))
+      throw new UsageError("--server: expected http[s]://HOST[:PORT]");
     const ca = flags.get("--ca");
     const settings: [string, string][] = [
       ["CLOUDSDK_CORE_PROJECT", flags.get("--project") ?? "my-project"],
@@ -49,7 +50,8 @@ function readFlags(args: readonly string[]): Map<string, string> {
   const flags = new Map<string, string>();
   for (let i = 0; i < args.length; i += 2) {
     const [flag, value] = [args[i] as string, args[i + 1]];
-    if (!["--server", "--ca", "--project"].includes(flag)) throw new UsageError(`berth gcloud-env has no option ${flag}`);
+    if (!["--server", "--ca", "--project"].includes(flag))
+      throw new UsageError(`berth gcloud-env has no option ${flag}`);
     if (value === undefined) throw new UsageError(`${flag} needs a value`);
     flags.set(flag, value);
   }

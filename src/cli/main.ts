@@ -17,7 +17,8 @@ export async function runCli(args: readonly string[]): Promise<number> {
     if (rest.includes("--help") || rest.includes("-h")) return help(name);
     return await command.run(rest);
   } catch (error) {
-    if (!(error instanceof UsageError || error instanceof SettingsError || error instanceof DataDirectoryError)) throw error;
+    if (!(error instanceof UsageError || error instanceof SettingsError || error instanceof DataDirectoryError))
+      throw error;
     console.error(`berth: ${error.message}`);
     return error instanceof DataDirectoryError ? 1 : 2;
   }

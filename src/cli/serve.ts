@@ -21,7 +21,8 @@ export const serve: CliCommand = {
     try {
       return await supervise(loadSettings(parseFlags(args), process.env), (text) => console.log(text));
     } catch (error) {
-      if (error instanceof UsageError || error instanceof SettingsError || error instanceof DataDirectoryError) throw error;
+      if (error instanceof UsageError || error instanceof SettingsError || error instanceof DataDirectoryError)
+        throw error;
       // The port, the certificate, the schema: the operator's to mend, so no stack.
       throw new DataDirectoryError((error as Error).message, { cause: error });
     }
@@ -34,7 +35,9 @@ function format(value: unknown): string {
 
 /** `--flag value`, `--flag=value`, and for true or false `--flag` alone. @throws UsageError */
 export function parseFlags(args: readonly string[]): Map<string, string> {
-  const switches = new Set(optionList.filter(([, option]) => option.placeholder === "").map(([, option]) => flagOf(option)));
+  const switches = new Set(
+    optionList.filter(([, option]) => option.placeholder === "").map(([, option]) => flagOf(option)),
+  );
   const known = new Set(["--config", ...optionList.map(([, option]) => flagOf(option))]);
   const flags = new Map<string, string>();
   for (let i = 0; i < args.length; i++) {

@@ -47,7 +47,8 @@ export const errorCodec = {
       const { code, message, stack, detail, others } = error;
       return { berth: true, code, message, stack, detail, others };
     }
-    const { message, stack, code }: Error & { code?: string } = error instanceof Error ? error : new Error(String(error));
+    const { message, stack, code }: Error & { code?: string } =
+      error instanceof Error ? error : new Error(String(error));
     return { berth: false, code, message, stack, detail: undefined, others: [] };
   },
   decode(data: unknown): Error {

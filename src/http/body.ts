@@ -39,6 +39,7 @@ export function contentLength(request: Request): number | undefined {
   const header = request.headers.get("content-length");
   if (header === null) return undefined;
   const length = Number(header);
-  if (!Number.isSafeInteger(length) || length < 0) throw new BerthError("SIZE_INVALID", "Content-Length is not a length.");
+  if (!Number.isSafeInteger(length) || length < 0)
+    throw new BerthError("SIZE_INVALID", "Content-Length is not a length.");
   return length;
 }

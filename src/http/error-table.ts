@@ -47,8 +47,16 @@ export const errorTable = {
     "A blob that the manifest names is not in the repository.",
     "One error for each missing config or layer. Push or mount the blobs first, then the manifest.",
   ),
-  MANIFEST_TOO_LARGE: entry(413, "The manifest is too large.", "A manifest has at most `limits.manifest-size` bytes (4 MiB)."),
-  BLOB_UNKNOWN: entry(404, "The blob is not in the repository.", "A blob is readable where it was pushed or mounted, and nowhere else."),
+  MANIFEST_TOO_LARGE: entry(
+    413,
+    "The manifest is too large.",
+    "A manifest has at most `limits.manifest-size` bytes (4 MiB).",
+  ),
+  BLOB_UNKNOWN: entry(
+    404,
+    "The blob is not in the repository.",
+    "A blob is readable where it was pushed or mounted, and nowhere else.",
+  ),
   BLOB_REFERENCED: entry(
     405,
     "The blob is used by a manifest of this repository.",
@@ -60,7 +68,11 @@ export const errorTable = {
     "It was finished, cancelled, expired or taken over, or it is another repository's or another caller's. Each reply's Location is good once; `GET` on the last one gives the state.",
   ),
   BLOB_UPLOAD_INVALID: entry(400, "The upload cannot be continued.", "The message says why. Start a new upload."),
-  SIZE_INVALID: entry(400, "The length is not the one announced.", "Fewer or more bytes arrived than Content-Length or Content-Range said."),
+  SIZE_INVALID: entry(
+    400,
+    "The length is not the one announced.",
+    "Fewer or more bytes arrived than Content-Length or Content-Range said.",
+  ),
   BLOB_TOO_LARGE: entry(413, "The blob is too large.", "An upload has at most `limits.upload-size` bytes (512 GiB)."),
   RANGE_INVALID: entry(
     416,
@@ -79,7 +91,11 @@ export const errorTable = {
     "Manifest is referenced by another image.",
     "Delete the list that holds the manifest first; its digest is the last word of the message.",
   ),
-  UNSUPPORTED: entry(405, "The operation is not supported.", "The method is not one of this address, or this host takes no pushes."),
+  UNSUPPORTED: entry(
+    405,
+    "The operation is not supported.",
+    "The method is not one of this address, or this host takes no pushes.",
+  ),
   NOT_FOUND: entry(404, "There is nothing at this address.", "The path is none of the API's."),
   REQUEST_INVALID: entry(400, "The request is not valid.", "The message names the part that is wrong."),
   TOOMANYREQUESTS: entry(
@@ -93,8 +109,16 @@ export const errorTable = {
     "Bytes that the registry knows of are not in its storage.",
     "The storage lost a file, or a backup was restored in part. Push the blob again.",
   ),
-  UNAVAILABLE: entry(503, "The registry cannot answer now.", "It is stopping or its database is not reachable; try again."),
-  UNKNOWN: entry(500, "The registry failed.", "A fault in Berth. The log has the details under the reply's X-Request-Id."),
+  UNAVAILABLE: entry(
+    503,
+    "The registry cannot answer now.",
+    "It is stopping or its database is not reachable; try again.",
+  ),
+  UNKNOWN: entry(
+    500,
+    "The registry failed.",
+    "A fault in Berth. The log has the details under the reply's X-Request-Id.",
+  ),
 } satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof errorTable;

@@ -31,7 +31,6 @@ const provenFor = 10 * 60_000;
 export class Authenticator {
   readonly #accounts: ServiceAccounts;
   readonly #tokens: RegistryTokens;
-  readonly #freshness: Freshness;
   readonly #boundsOf: (token: RegistryToken) => Bound[];
   readonly #now: () => number;
   /** Checked credentials by the hash of their header (a key file is a secret), emptied when signing keys change. */
@@ -46,15 +45,13 @@ export class Authenticator {
   }) {
     this.#accounts = options.accounts;
     this.#tokens = options.tokens;
-    this.#freshness = options.freshness;
     this.#boundsOf = options.boundsOf;
     this.#now = options.now;
-    this.#freshness.whenChanged("keys", () => this.#known.clear());
+    options.freshness.whenChanged("keys", () => this.#known.clear());
   }
 
   /** @param host the registry host that the request names: a token for another host is none */
   async identify(authorization: string | null, host: string): Promise<Identity | BadCredential> {
-    await this.#freshness.refresh();
     if (authorization === null || authorization === "") return nobody;
     const hash = Bun.CryptoHasher.hash("sha256", authorization, "base64");
     let known = this.#known.get(hash);

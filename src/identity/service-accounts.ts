@@ -1,6 +1,6 @@
 import { bumpVersion, type Freshness } from "../metadata/freshness.ts";
 import { command, type Database } from "../metadata/database.ts";
-import { first, run } from "../metadata/statement.ts";
+import { run } from "../metadata/statement.ts";
 import type { ProjectId } from "../names/reference.ts";
 
 interface NewServiceAccount {
@@ -62,12 +62,10 @@ export class ServiceAccounts {
   async usableKey(id: string): Promise<ServiceAccountKey | undefined> {
     const known = this.#cache.get(id);
     if (known !== undefined) return known;
-    const row = await this.#database.read(
-      first<{ email: string; public_key: string }>(
-        `SELECT k.email, k.public_key FROM service_account_keys k JOIN service_accounts a ON a.email = k.email
+    const row = await this.#database.readRow<{ email: string; public_key: string }>(
+      `SELECT k.email, k.public_key FROM service_account_keys k JOIN service_accounts a ON a.email = k.email
          WHERE k.id = ? AND k.disabled = 0 AND a.disabled = 0`,
-        id,
-      ),
+      id,
     );
     if (row === undefined) return undefined;
     const key = { id, email: row.email, publicKey: row.public_key };

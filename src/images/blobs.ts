@@ -5,7 +5,13 @@ import { command } from "../metadata/database.ts";
 import { all, first, inList, run, type Steps } from "../metadata/statement.ts";
 import type { Digest } from "../names/digest.ts";
 import type { ResourceName } from "../names/resources.ts";
-import { commandInput, ensureRepositoryId, type Repository, type RepositoryInput, requireRepositoryId } from "./repository.ts";
+import {
+  commandInput,
+  ensureRepositoryId,
+  type Repository,
+  type RepositoryInput,
+  requireRepositoryId,
+} from "./repository.ts";
 
 export interface StoredBlob {
   digest: Digest;
@@ -20,18 +26,17 @@ interface BlobRow {
 }
 
 /** The blob, if it is linked in this repository; whether it exists elsewhere is not told. */
-export async function findBlob(repository: Repository, digest: Digest): Promise<StoredBlob | undefined> {
-  const row = await repository.database.read(
-    first<BlobRow>(
-      `SELECT b.id, b.size, b.storage_key FROM repositories r
-       JOIN blobs b ON b.store = ? AND b.digest = ?
-       JOIN blob_links l ON l.repository_id = r.id AND l.blob_id = b.id
-       WHERE r.registry_id = ? AND r.name = ?`,
-      repository.registry.store,
-      digest,
-      repository.registry.id,
-      repository.name,
-    ),
+export async function findBlob(
+  { database, registry, name }: Repository,
+  digest: Digest,
+): Promise<StoredBlob | undefined> {
+  const row = await database.readRow<BlobRow>(
+    `SELECT id, size, storage_key FROM blobs b WHERE store = ? AND digest = ? AND EXISTS (SELECT 1 FROM blob_links
+       WHERE blob_id = b.id AND repository_id = (SELECT id FROM repositories WHERE registry_id = ? AND name = ?))`,
+    registry.store,
+    digest,
+    registry.id,
+    name,
   );
   return row === undefined ? undefined : { digest, size: row.size, key: row.storage_key };
 }
@@ -59,7 +64,11 @@ export async function openBlob(
 export type Elsewhere = "none" | "registry" | readonly string[];
 
 /** The id of a blob that is linked in another repository of the registry where the caller may read. */
-export function* findElsewhere(input: RepositoryInput, digest: string, elsewhere: Elsewhere): Steps<BlobRow | undefined> {
+export function* findElsewhere(
+  input: RepositoryInput,
+  digest: string,
+  elsewhere: Elsewhere,
+): Steps<BlobRow | undefined> {
   if (elsewhere === "none" || elsewhere.length === 0) return undefined;
   const blob = "SELECT b.id, b.size, b.storage_key FROM blobs b JOIN blob_links l ON l.blob_id = b.id";
   if (elsewhere === "registry") {
@@ -154,6 +163,12 @@ export async function deleteBlob(repository: Repository, digest: Digest): Promis
   await repository.database.write(unlinkBlob, { ...commandInput(repository), digest });
 }
 
-export function* recordBlob(actor: Actor, resource: ResourceName, what: string, digest: string, at: number): Steps<void> {
+export function* recordBlob(
+  actor: Actor,
+  resource: ResourceName,
+  what: string,
+  digest: string,
+  at: number,
+): Steps<void> {
   yield* recordChange(actor, resource, { blob: digest, change: what }, at);
 }

@@ -10,7 +10,11 @@ export class ContentCache {
   readonly maxBlob = 64 * 1024;
 
   constructor(maxSize: number) {
-    this.#bytes = new LRUCache({ maxSize, sizeCalculation: (bytes) => bytes.byteLength + 200, maxEntrySize: maxSize / 8 });
+    this.#bytes = new LRUCache({
+      maxSize,
+      sizeCalculation: (bytes) => bytes.byteLength + 200,
+      maxEntrySize: maxSize / 8,
+    });
   }
 
   get(name: string): Uint8Array<ArrayBuffer> | undefined {

@@ -46,7 +46,10 @@ export const deleteManifest = command("images.deleteManifest", function* (input:
 
 /** In Container Registry's words; clients take the parent from the last word. [genuinetools/reg#136; gcr-cleaner#130] */
 function* refuseReferenced(manifestId: number, digest: string): Steps<void> {
-  const tag = yield* first<{ name: string }>("SELECT name FROM tags WHERE manifest_id = ? ORDER BY name LIMIT 1", manifestId);
+  const tag = yield* first<{ name: string }>(
+    "SELECT name FROM tags WHERE manifest_id = ? ORDER BY name LIMIT 1",
+    manifestId,
+  );
   if (tag !== undefined) {
     throw new BerthError("GOOGLE_MANIFEST_DANGLING_TAG", `Manifest is still referenced by tag: ${tag.name}`);
   }

@@ -71,7 +71,10 @@ function* linkedBlobs(input: PutManifestInput, repositoryId: number): Steps<Need
   for (const { digest, size } of needed) {
     const blob = found.get(digest);
     if (blob !== undefined && blob.size !== size) {
-      throw new BerthError("MANIFEST_INVALID", `The manifest is not valid: ${digest} has ${blob.size} bytes, not ${size}.`);
+      throw new BerthError(
+        "MANIFEST_INVALID",
+        `The manifest is not valid: ${digest} has ${blob.size} bytes, not ${size}.`,
+      );
     }
   }
   return { ids: [...found.values()].map(({ id }) => id), missing };

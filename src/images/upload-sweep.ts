@@ -1,6 +1,5 @@
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
-import { first } from "../metadata/statement.ts";
 import { expireUploads } from "./upload-commands.ts";
 
 const batch = 100;
@@ -30,7 +29,7 @@ export async function sweepStaging(database: Database, store: BlobStore, before:
     // Segments are named after their upload.
     const id = key.slice(0, key.indexOf("."));
     const sql = "SELECT 1 AS known FROM upload_segments WHERE upload_id = ? AND staging_key = ?";
-    if ((await database.read(first(sql, id, key))) !== undefined) continue;
+    if ((await database.readRow(sql, id, key)) !== undefined) continue;
     await store.removeStaged(key);
     removed++;
   }

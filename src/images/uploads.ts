@@ -71,7 +71,12 @@ export async function continueUpload(
   const writer = await repository.store.stage(state.id);
   let size: number;
   try {
-    size = await receive(writer, body, repository.limits.uploadSize - state.size, state.size === 0 ? digester : undefined);
+    size = await receive(
+      writer,
+      body,
+      repository.limits.uploadSize - state.size,
+      state.size === 0 ? digester : undefined,
+    );
     await writer.commit();
   } catch (error) {
     await writer.abort();

@@ -6,8 +6,8 @@ export type VersionName = "access" | "identity" | "projects" | "keys";
 
 /**
  * Tells caches when what they hold may have changed. Each commit anywhere moves the database's change count; only
- * then are the versions read, and only the caches of a version that moved are emptied. A request that calls
- * `refresh` first never decides on anything older than itself.
+ * then are the versions read, and only the caches of a version that moved are emptied. Whatever decides by caches (a
+ * request, a step of a job) calls `refresh` once at its beginning, and so never decides on anything older than itself.
  */
 export class Freshness {
   readonly #database: Database;

@@ -5,6 +5,9 @@ import type { Row, SqlValue, Statement, Steps } from "./statement.ts";
 const begin: Statement = { sql: "BEGIN", params: [], rows: false };
 const commit: Statement = { sql: "COMMIT", params: [], rows: false };
 
+/** Bytes of the WAL index's header, of which a second copy follows. */
+const walIndexHeader = 48;
+
 /** Prepared statements kept by a connection; a query with a list has a few lengths (see `inList`). */
 const maxPrepared = 500;
 
@@ -36,6 +39,11 @@ export class SqliteConnection {
     if (statement.rows) return prepared.all(...params) as Row[];
     prepared.run(...params);
     return [];
+  }
+
+  /** The first row of a query. */
+  get(sql: string, params: SqlValue[]): Row | undefined {
+    return (this.#prepare(sql).get(...params) as Row | null) ?? undefined;
   }
 
   /** Runs `steps` to their end; an error goes into the generator, so that its `finally` blocks run. */
@@ -167,10 +175,16 @@ interface Pending {
 export class SqliteDatabase implements Database {
   readonly #reader: SqliteConnection;
   readonly #writer: Writer;
+  readonly #walIndex: DataView;
 
-  constructor(reader: SqliteConnection, writer: Writer) {
-    this.#reader = reader;
+  /** @param path of the database file, which a connection of this process or another keeps open for writing */
+  constructor(path: string, writer: Writer) {
+    this.#reader = new SqliteConnection(path, "read");
     this.#writer = writer;
+    // The first read maps the WAL index; from then on the file is there as long as the writing connection.
+    this.#reader.get("SELECT count(*) FROM schema_migrations", []);
+    const index = Bun.mmap(`${path}-shm`, { shared: true });
+    this.#walIndex = new DataView(index.buffer, index.byteOffset, walIndexHeader);
   }
 
   // Async by contract: a driver over the network cannot answer at once.
@@ -184,11 +198,27 @@ export class SqliteDatabase implements Database {
     }
   }
 
+  // eslint-disable-next-line @typescript-eslint/require-await
+  async readRow<R>(sql: string, ...params: SqlValue[]): Promise<R | undefined> {
+    return this.#reader.get(sql, params) as R | undefined;
+  }
+
   async write<Input, Output>(command: Command<Input, Output>, input: Input): Promise<Output> {
     return (await this.#writer.write(command.name, input)) as Output;
   }
 
+  /**
+   * Read where SQLite itself looks whether a page cache still stands: the header of the WAL index, shared memory of
+   * all connections, in which each commit counts `iChange` up before it returns. `PRAGMA data_version` tells the
+   * same for two file locks, a tenth of a request. [SQLite, "WAL-mode File Format", section 2.1]
+   */
   changeCount(): number {
-    return this.#reader.execute({ sql: "PRAGMA data_version", params: [], rows: true })[0]?.data_version as number;
+    const changes = this.#walIndex.getUint32(8, true);
+    const checksum = this.#walIndex.getUint32(40, true);
+    return changes * 2 ** 20 + (checksum & 0xfffff);
+  }
+
+  close(): void {
+    this.#reader.close();
   }
 }

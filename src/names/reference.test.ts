@@ -11,8 +11,27 @@ test("splits a path into project and image", () => {
 });
 
 test.each([
-  "", "/", "p1/", "/p1", "p1//a", "P1/a", "p1/A", "p1/a_", "p1/_a", "p1/a..b", "p1/a._b", "p1/a___b", "example.com",
-  "p1/../x", "p1/a b", "p1/ä", "p1/a\0b", "p_1/a", "example.com/p.2/a", "-p/a", "p1/a%2fb",
+  "",
+  "/",
+  "p1/",
+  "/p1",
+  "p1//a",
+  "P1/a",
+  "p1/A",
+  "p1/a_",
+  "p1/_a",
+  "p1/a..b",
+  "p1/a._b",
+  "p1/a___b",
+  "example.com",
+  "p1/../x",
+  "p1/a b",
+  "p1/ä",
+  "p1/a\0b",
+  "p_1/a",
+  "example.com/p.2/a",
+  "-p/a",
+  "p1/a%2fb",
 ])("refuses %p", (path) => {
   expect(parseRepositoryPath(path)).toBeUndefined();
 });

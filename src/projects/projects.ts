@@ -1,7 +1,7 @@
 import { type Binding, setPolicy } from "../access/policies.ts";
 import { bumpVersion, type Freshness } from "../metadata/freshness.ts";
 import { command, type Database } from "../metadata/database.ts";
-import { first, run } from "../metadata/statement.ts";
+import { run } from "../metadata/statement.ts";
 import { type ProjectId } from "../names/reference.ts";
 import { projectResource } from "../names/resources.ts";
 
@@ -47,8 +47,9 @@ export class Projects {
   async find(id: ProjectId): Promise<Project | undefined> {
     const known = this.#cache.get(id);
     if (known !== undefined) return known;
-    const row = await this.#database.read(
-      first<{ number: string; created_at: number }>("SELECT number, created_at FROM projects WHERE id = ?", id),
+    const row = await this.#database.readRow<{ number: string; created_at: number }>(
+      "SELECT number, created_at FROM projects WHERE id = ?",
+      id,
     );
     if (row === undefined) return undefined;
     const project = { id, number: row.number, createdAt: row.created_at };

@@ -67,8 +67,10 @@ export class Registries {
     const key = `${host}/${project}`;
     const known = this.#cache.get(key);
     if (known !== undefined) return known;
-    const row = await this.#database.read(
-      first<RegistryRow>(`SELECT ${columns} FROM registries WHERE host = ? AND project_id = ?`, host, project),
+    const row = await this.#database.readRow<RegistryRow>(
+      `SELECT ${columns} FROM registries WHERE host = ? AND project_id = ?`,
+      host,
+      project,
     );
     if (row === undefined) return undefined;
     const registry = fromRow(row);

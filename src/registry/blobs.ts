@@ -8,7 +8,8 @@ import type { RepositoryCall } from "./router.ts";
 
 export function requireDigest(text: string): Digest {
   const digest = parseDigest(text);
-  if (digest === undefined) throw new BerthError("DIGEST_INVALID", undefined, { detail: { digest: text.slice(0, 200) } });
+  if (digest === undefined)
+    throw new BerthError("DIGEST_INVALID", undefined, { detail: { digest: text.slice(0, 200) } });
   return digest;
 }
 

@@ -15,7 +15,12 @@ export async function getCatalog(call: RegistryCall): Promise<Response> {
   const { caller } = identity;
   if (caller.principal === anonymous || !withinBounds(caller, permission, catalogResource)) {
     const asked = { scheme: call.scheme, host: call.host };
-    throw unauthorized(asked, "registry:catalog:*", undefined, caller.principal === anonymous ? undefined : "insufficient_scope");
+    throw unauthorized(
+      asked,
+      "registry:catalog:*",
+      undefined,
+      caller.principal === anonymous ? undefined : "insufficient_scope",
+    );
   }
   const size = pageSize(query) ?? maxPage;
   const visible = new Set(await rooms.access.readable(caller, permission));

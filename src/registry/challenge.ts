@@ -12,7 +12,12 @@ interface Asked {
  * parser relies on; `realm` and `service` name the host that was asked.
  * @param scope as `repository:P/IMG:pull`; several separated by spaces; empty for none
  */
-export function unauthorized(asked: Asked, scope: string, message?: string, error?: "insufficient_scope" | "invalid_token"): BerthError {
+export function unauthorized(
+  asked: Asked,
+  scope: string,
+  message?: string,
+  error?: "insufficient_scope" | "invalid_token",
+): BerthError {
   let challenge = `Bearer realm="${asked.scheme}://${asked.host}/v2/token",service="${asked.host.split(":", 1)[0]}"`;
   if (scope !== "") challenge += `,scope="${scope}"`;
   if (error !== undefined) challenge += `,error="${error}"`;

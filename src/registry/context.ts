@@ -5,10 +5,12 @@ import type { RegistryTokens } from "../identity/registry-tokens.ts";
 import type { ImageStores } from "../images/repository.ts";
 import type { Projects } from "../projects/projects.ts";
 import type { Registries } from "../projects/registries.ts";
+import type { Freshness } from "../metadata/freshness.ts";
 import type { Hosts, RequestedHost } from "./hosts.ts";
 
 /** The rooms that the registry stands on. */
 export interface RegistryRooms extends ImageStores {
+  freshness: Freshness;
   access: AccessControl;
   authenticator: Authenticator;
   tokens: RegistryTokens;

@@ -58,7 +58,8 @@ export async function putManifest(call: RepositoryCall): Promise<Response> {
   const tooLarge = (): BerthError => new BerthError("MANIFEST_TOO_LARGE", `A manifest has at most ${limit} bytes.`);
   const payload = await readBody(request, limit, tooLarge, call.progress);
   const digest = digestOfPush(payload, "digest" in reference ? reference.digest : undefined);
-  if (digest === undefined) throw new BerthError("DIGEST_INVALID", `The bytes do not have the digest ${call.reference}.`);
+  if (digest === undefined)
+    throw new BerthError("DIGEST_INVALID", `The bytes do not have the digest ${call.reference}.`);
   const document = await storeManifest(repository, {
     payload,
     contentType: bareMediaType(request.headers.get("content-type") ?? ""),
@@ -90,7 +91,8 @@ export async function removeManifest(call: RepositoryCall): Promise<Response> {
 function parseReference(text: string): { tag: string } | { digest: Digest } {
   if (text.includes(":")) {
     const digest = parseDigest(text);
-    if (digest === undefined) throw new BerthError("DIGEST_INVALID", undefined, { detail: { digest: text.slice(0, 200) } });
+    if (digest === undefined)
+      throw new BerthError("DIGEST_INVALID", undefined, { detail: { digest: text.slice(0, 200) } });
     return { digest };
   }
   return { tag: requireTag(text) };
@@ -111,4 +113,3 @@ function requireTag(text: string): string {
 function unknown({ reference, path }: RepositoryCall): BerthError {
   return new BerthError("MANIFEST_UNKNOWN", `Failed to fetch "${reference}" from request "${path}".`);
 }
-

@@ -34,7 +34,9 @@ export function parsePath(path: string): Target {
   if (before === "blobs") {
     const repository = name(segments, count - 2);
     // Some clients leave the slash away when they begin an upload.
-    return last === "uploads" ? { kind: "uploads", repository } : { kind: "blobs", repository, reference: decode(last) };
+    return last === "uploads"
+      ? { kind: "uploads", repository }
+      : { kind: "blobs", repository, reference: decode(last) };
   }
   throw new BerthError("NOT_FOUND");
 }

@@ -7,7 +7,11 @@ export const maxPage = 10_000;
 
 /** An error in the registry protocol's own form. [OCI distribution-spec, "Error Codes"] */
 export function errorReply(error: BerthError): Response {
-  const one = { code: error.code, message: error.message, ...(error.detail === undefined ? {} : { detail: error.detail }) };
+  const one = {
+    code: error.code,
+    message: error.message,
+    ...(error.detail === undefined ? {} : { detail: error.detail }),
+  };
   const errors = [one, ...error.others.map((other) => ({ code: error.code, ...other }))];
   return Response.json({ errors }, { status: error.status, headers: { ...apiVersion, ...error.headers } });
 }
@@ -20,7 +24,8 @@ export function reply(status: number, headers: Record<string, string> = {}): Res
 export function pageSize(query: URLSearchParams): number | undefined {
   const text = query.get("n");
   if (text === null) return undefined;
-  if (!/^\d{1,15}$/.test(text)) throw new BerthError("PAGINATION_INVALID", `"n" is not a whole number: "${text.slice(0, 20)}".`);
+  if (!/^\d{1,15}$/.test(text))
+    throw new BerthError("PAGINATION_INVALID", `"n" is not a whole number: "${text.slice(0, 20)}".`);
   return Math.min(Number(text), maxPage);
 }
 

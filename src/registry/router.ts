@@ -41,10 +41,16 @@ export async function answerRegistry(rooms: RegistryRooms, incoming: Incoming): 
   const route = "repository" in target ? routes[target.kind]?.[request.method] : undefined;
   if ("repository" in target && route === undefined) throw notAllowed(Object.keys(routes[target.kind] ?? {}));
 
-  const form = target.kind === "token" && request.method === "POST" ? await readTokenForm(request, asked, incoming.progress) : undefined;
+  const form =
+    target.kind === "token" && request.method === "POST"
+      ? await readTokenForm(request, asked, incoming.progress)
+      : undefined;
+  // From here on every cache holds what stood when the request was read, or later.
+  await rooms.freshness.refresh();
   const authorization = form?.authorization ?? request.headers.get("authorization");
   const identity = await rooms.authenticator.identify(authorization, requested.host.name);
-  const scope = route !== undefined && "repository" in target ? `repository:${target.repository.name}:${route.scope}` : "";
+  const scope =
+    route !== undefined && "repository" in target ? `repository:${target.repository.name}:${route.scope}` : "";
   if (isBadCredential(identity)) {
     // A token that no longer counts is worth a new one; a wrong password is not.
     const error = identity.bad === "token" ? "invalid_token" : undefined;
@@ -87,7 +93,8 @@ async function answerRepository(
   if (isRoot && target.kind !== "tags") {
     throw new BerthError("NAME_INVALID", `"${name}" is a project; an image is named ${name}/IMAGE.`);
   }
-  if (route.pushes && requested.host.readOnly) throw new BerthError("DENIED", `${requested.host.name} takes no pushes.`);
+  if (route.pushes && requested.host.readOnly)
+    throw new BerthError("DENIED", `${requested.host.name} takes no pushes.`);
   const resource = repositoryResource(bucketName(requested.host.name, project), name);
   const accesses = route.permissions.map((permission: Permission) => ({ permission, resource, project }));
   const grant = await rooms.access.authorize(identity.caller, accesses, call.call);

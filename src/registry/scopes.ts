@@ -43,7 +43,8 @@ const maxScopeLength = 1000;
  * for anything else. Actions that do not exist are left out.
  */
 export function parseScope(text: string): Scope | undefined {
-  const match = text.length > maxScopeLength ? null : /^(repository|registry)(?:\([a-z0-9]+\))?:(.+):([^:]*)$/.exec(text);
+  const match =
+    text.length > maxScopeLength ? null : /^(repository|registry)(?:\([a-z0-9]+\))?:(.+):([^:]*)$/.exec(text);
   if (match === null) return undefined;
   const [, type, name, list] = match as unknown as [string, "repository" | "registry", string, string];
   const actions = [...new Set(list.split(","))].filter(isKnownAction);

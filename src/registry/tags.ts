@@ -29,7 +29,12 @@ export async function listRepository(call: RepositoryCall): Promise<Response> {
   return streamJson(firstPage(call, id, child, page), link);
 }
 
-async function* whole(call: RepositoryCall, id: number | undefined, child: string[], last: string): AsyncGenerator<string> {
+async function* whole(
+  call: RepositoryCall,
+  id: number | undefined,
+  child: string[],
+  last: string,
+): AsyncGenerator<string> {
   const { name } = call.repository;
   if (last !== "") yield `{"name":${JSON.stringify(name)},"tags":[`;
   else yield* head(call, id, child);
@@ -37,7 +42,12 @@ async function* whole(call: RepositoryCall, id: number | undefined, child: strin
   yield "]}";
 }
 
-async function* firstPage(call: RepositoryCall, id: number | undefined, child: string[], page: string[]): AsyncGenerator<string> {
+async function* firstPage(
+  call: RepositoryCall,
+  id: number | undefined,
+  child: string[],
+  page: string[],
+): AsyncGenerator<string> {
   yield* head(call, id, child);
   yield* joined(page);
   yield "]}";

@@ -27,7 +27,11 @@ export interface TokenRequest {
  * Reads a POST: `grant_type=password` with the name and password that Basic would carry, scopes separated by spaces.
  * @throws BerthError UNAUTHORIZED for a grant type that the registry does not know
  */
-export async function readTokenForm(request: Request, asked: { scheme: string; host: string }, progress: () => void): Promise<TokenRequest> {
+export async function readTokenForm(
+  request: Request,
+  asked: { scheme: string; host: string },
+  progress: () => void,
+): Promise<TokenRequest> {
   const tooLarge = (): BerthError => new BerthError("REQUEST_INVALID", "The form is too large.");
   const form = new URLSearchParams(Buffer.from(await readBody(request, maxForm, tooLarge, progress)).toString("utf8"));
   const scopes = form.getAll("scope");
@@ -95,7 +99,13 @@ export async function preparePush(call: RegistryCall, project: NonNullable<Scope
   if (!isRefusal(decision)) {
     if (known !== undefined) return;
     const actor = actorOf(decision);
-    await rooms.database.write(ensureRegistry, { host: host.name, project, store: host.store, actor, now: rooms.now() });
+    await rooms.database.write(ensureRegistry, {
+      host: host.name,
+      project,
+      store: host.store,
+      actor,
+      now: rooms.now(),
+    });
     return;
   }
   if (decision.refused === "anonymous") {
@@ -107,4 +117,3 @@ export async function preparePush(call: RegistryCall, project: NonNullable<Scope
       "To configure permissions, follow instructions at: https://cloud.google.com/container-registry/docs/access-control",
   );
 }
-

@@ -1,4 +1,4 @@
-import { SqliteConnection, SqliteDatabase } from "../metadata/sqlite.ts";
+import { SqliteDatabase } from "../metadata/sqlite.ts";
 import type { ChildLink } from "./child-link.ts";
 import { dataDirectory } from "./data-directory.ts";
 import { Forwarding } from "./forwarded.ts";
@@ -18,7 +18,7 @@ export async function startApi({ settings, port, index }: Extract<ToChild, { kin
   const metrics = new Metrics();
   surviveRejections(log, metrics);
   const directory = dataDirectory(settings.data);
-  const database = new SqliteDatabase(new SqliteConnection(directory.database, "read"), link.writer);
+  const database = new SqliteDatabase(directory.database, link.writer);
   const stores = await openStores(settings, directory);
   let stopping = false;
   const probes = new Probes({ database, stores, scrape: link.scrape, isStopping: () => stopping });

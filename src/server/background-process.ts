@@ -1,5 +1,5 @@
 import { sweepStaging, sweepUploads } from "../images/upload-sweep.ts";
-import { SqliteConnection, SqliteDatabase } from "../metadata/sqlite.ts";
+import { SqliteDatabase } from "../metadata/sqlite.ts";
 import type { ChildLink } from "./child-link.ts";
 import { dataDirectory } from "./data-directory.ts";
 import { errorFields, openLog } from "./log.ts";
@@ -11,15 +11,12 @@ import { surviveRejections } from "./unhandled.ts";
 const hour = 3600_000;
 
 /** The process for what no request waits for: giving up old uploads, clearing away what a crash left. */
-export async function startBackground(
-  { settings, startedAt }: Extract<ToChild, { kind: "start" }>,
-  link: ChildLink,
-) {
+export async function startBackground({ settings, startedAt }: Extract<ToChild, { kind: "start" }>, link: ChildLink) {
   const log = openLog(settings.logLevel, { process: "background" });
   const metrics = new Metrics();
   surviveRejections(log, metrics);
   const directory = dataDirectory(settings.data);
-  const database = new SqliteDatabase(new SqliteConnection(directory.database, "read"), link.writer);
+  const database = new SqliteDatabase(directory.database, link.writer);
   const stores = await openStores(settings, directory);
 
   const sweep = async (stagedBefore: number): Promise<void> => {

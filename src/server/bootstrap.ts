@@ -7,7 +7,6 @@ import { addServiceAccountKey, createServiceAccount } from "../identity/service-
 import { createUser } from "../identity/users.ts";
 import { addSigningKey, makeSigningKey } from "../keys/signing-keys.ts";
 import type { Database } from "../metadata/database.ts";
-import { first } from "../metadata/statement.ts";
 import { serviceAccountPrincipal } from "../names/principals.ts";
 import type { ProjectId } from "../names/reference.ts";
 import { createProject } from "../projects/projects.ts";
@@ -28,11 +27,16 @@ const consoleUser = "admin@berth.local";
  * for the console. Answers the user's password, which is shown once and kept nowhere; `undefined` where the server
  * is not empty. The key file is there before the project is: a crash in between is repaired by starting again.
  */
-export async function bootstrap({ database, server, keyFile, now }: Bootstrap): Promise<{ user: string; password: string } | undefined> {
-  if ((await database.read(first("SELECT id FROM signing_keys LIMIT 1"))) === undefined) {
+export async function bootstrap({
+  database,
+  server,
+  keyFile,
+  now,
+}: Bootstrap): Promise<{ user: string; password: string } | undefined> {
+  if ((await database.readRow("SELECT id FROM signing_keys LIMIT 1")) === undefined) {
     await database.write(addSigningKey, await makeSigningKey(now));
   }
-  if ((await database.read(first("SELECT id FROM projects LIMIT 1"))) !== undefined) return undefined;
+  if ((await database.readRow("SELECT id FROM projects LIMIT 1")) !== undefined) return undefined;
   const email = `owner@${project}.iam.gserviceaccount.com`;
   const uniqueId = digits(21);
   const password = randomBytes(12).toString("base64url");

@@ -3,7 +3,14 @@ import { createUser } from "../identity/users.ts";
 import { mountBlob, unlinkBlob } from "../images/blobs.ts";
 import { deleteManifest, deleteTag } from "../images/delete-manifest.ts";
 import { putManifest } from "../images/put-manifest.ts";
-import { appendSegment, cancelUpload, expireUploads, finishUpload, renewUpload, startUpload } from "../images/upload-commands.ts";
+import {
+  appendSegment,
+  cancelUpload,
+  expireUploads,
+  finishUpload,
+  renewUpload,
+  startUpload,
+} from "../images/upload-commands.ts";
 import { addSigningKey } from "../keys/signing-keys.ts";
 import type { Command } from "../metadata/database.ts";
 import { createProject } from "../projects/projects.ts";

@@ -57,7 +57,9 @@ export function claimDataDirectory({ path }: DataDirectory): void {
     connection.run("BEGIN EXCLUSIVE");
   } catch (error) {
     if ((error as { code?: string }).code !== "SQLITE_BUSY") throw error;
-    throw new DataDirectoryError(`another Berth is running on the data directory ${path}; stop it, or choose another with --data`);
+    throw new DataDirectoryError(
+      `another Berth is running on the data directory ${path}; stop it, or choose another with --data`,
+    );
   }
   lock = connection;
 }

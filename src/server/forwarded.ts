@@ -50,7 +50,9 @@ export class Forwarding {
   #trusts(text: string): boolean {
     if (!isAddress(text)) return false;
     const address = normalise(text);
-    return this.#networks.some(([network, bits]) => network.kind() === address.kind() && address.match(network as never, bits));
+    return this.#networks.some(
+      ([network, bits]) => network.kind() === address.kind() && address.match(network as never, bits),
+    );
   }
 }
 

@@ -24,7 +24,11 @@ export class Metrics {
       buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60],
       registers,
     });
-    this.#received = new Counter({ name: "berth_http_received_bytes_total", help: "Bytes of bodies received.", registers });
+    this.#received = new Counter({
+      name: "berth_http_received_bytes_total",
+      help: "Bytes of bodies received.",
+      registers,
+    });
     this.#unhandled = new Counter({
       name: "berth_unhandled_rejections_total",
       help: "Faults that no request was told of.",

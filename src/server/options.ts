@@ -24,7 +24,10 @@ const cidr = z.string().refine((value) => {
 }, "expected an address or a network such as 10.0.0.0/8");
 
 const listOrText = (item: z.ZodType<string>) =>
-  z.preprocess((value) => (typeof value === "string" ? value.split(",").map((each) => each.trim()) : value), z.array(item));
+  z.preprocess(
+    (value) => (typeof value === "string" ? value.split(",").map((each) => each.trim()) : value),
+    z.array(item),
+  );
 
 /**
  * Every setting of `berth serve`. From this table come the flags, the variables, the keys of `berth.yaml`, their
@@ -77,11 +80,15 @@ export const options = {
     default: 1,
     doc: "Processes that answer requests, all on one port.",
   }),
-  hosts: structure(z.array(z.union([hostShape, hostName.transform((name) => ({ name, store: "default" }))])), "[HOST, …]", {
-    key: "hosts",
-    default: [],
-    doc: "Host names with registries of their own, beside `gcr.io`, `us.gcr.io`, `eu.gcr.io`, `asia.gcr.io` and `mirror.gcr.io`: a list of names, or of `{name, store}`. Any other name means `gcr.io`'s registry.",
-  }),
+  hosts: structure(
+    z.array(z.union([hostShape, hostName.transform((name) => ({ name, store: "default" }))])),
+    "[HOST, …]",
+    {
+      key: "hosts",
+      default: [],
+      doc: "Host names with registries of their own, beside `gcr.io`, `us.gcr.io`, `eu.gcr.io`, `asia.gcr.io` and `mirror.gcr.io`: a list of names, or of `{name, store}`. Any other name means `gcr.io`'s registry.",
+    },
+  ),
   stores: structure(z.record(z.string().regex(/^[a-z0-9-]{1,40}$/), storeShape), "{NAME: {…}}", {
     key: "stores",
     default: {},

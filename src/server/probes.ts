@@ -1,6 +1,5 @@
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Database } from "../metadata/database.ts";
-import { first } from "../metadata/statement.ts";
 
 interface ProbeDependencies {
   database: Database;
@@ -34,7 +33,7 @@ export class Probes {
     const { database, stores, isStopping } = this.#dependencies;
     if (isStopping()) return new Response("stopping\n", { status: 503 });
     const parts = [
-      ["database", () => database.read(first("SELECT value FROM versions LIMIT 1"))],
+      ["database", () => database.readRow("SELECT value FROM versions LIMIT 1")],
       ...[...stores].map(([name, store]) => [`store ${name}`, () => store.check()] as const),
     ] as const;
     const states = await Promise.all(

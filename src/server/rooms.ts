@@ -30,13 +30,18 @@ export async function openStores(settings: Settings, directory: DataDirectory): 
 }
 
 /** Puts the rooms together. The one place that knows which implementation stands where. */
-export function openRooms(settings: Settings, database: Database, stores: ReadonlyMap<string, BlobStore>): RegistryRooms {
+export function openRooms(
+  settings: Settings,
+  database: Database,
+  stores: ReadonlyMap<string, BlobStore>,
+): RegistryRooms {
   const freshness = new Freshness(database);
   const projects = new Projects(database, freshness);
   const tokens = new RegistryTokens(new SigningKeys(database, freshness));
   const accounts = new ServiceAccounts(database, freshness);
   const policies = new Policies(database, freshness);
   return {
+    freshness,
     database,
     stores,
     cache: new ContentCache(settings.cacheSize),
@@ -47,7 +52,7 @@ export function openRooms(settings: Settings, database: Database, stores: Readon
       allowMissingBlobs: settings.allowMissingBlobs,
     },
     now: Date.now,
-    access: new AccessControl(database, policies, freshness, async (id) => (await projects.find(id))?.createdAt),
+    access: new AccessControl(database, policies, async (id) => (await projects.find(id))?.createdAt),
     authenticator: new Authenticator({ accounts, tokens, freshness, boundsOf, now: Date.now }),
     tokens,
     projects,

@@ -94,7 +94,8 @@ function checkTogether(settings: Settings): Settings {
     throw new SettingsError("tls.mode is self-signed, but tls.cert is set; choose one");
   }
   for (const { name, store } of hosts) {
-    if (store !== "default" && !(store in stores)) throw new SettingsError(`hosts: ${name}: there is no store "${store}"`);
+    if (store !== "default" && !(store in stores))
+      throw new SettingsError(`hosts: ${name}: there is no store "${store}"`);
   }
   const tls = tlsCert === undefined ? settings.tls : "files";
   const { hostname } = parseListen(settings.listen);

@@ -34,7 +34,7 @@ export async function supervise(settings: Settings, print: (text: string) => voi
   const metrics = new Metrics();
   surviveRejections(log, metrics);
   const writer = new SqliteWriter(connection, commands);
-  const database = new SqliteDatabase(new SqliteConnection(directory.database, "read"), writer);
+  const database = new SqliteDatabase(directory.database, writer);
 
   const address = publicAddress(settings, port);
   await prepareCertificate(settings, directory, address.host);
@@ -50,7 +50,10 @@ export async function supervise(settings: Settings, print: (text: string) => voi
   };
   const start = { kind: "start", settings, port, startedAt } as const;
   const children = [
-    ...Array.from({ length: settings.workers }, (_, index) => new Child({ ...start, role: "api", index }, { receive, log })),
+    ...Array.from(
+      { length: settings.workers },
+      (_, index) => new Child({ ...start, role: "api", index }, { receive, log }),
+    ),
     new Child({ ...start, role: "background", index: 0 }, { receive, log }),
   ];
   const stopped = untilSignal();
@@ -61,6 +64,7 @@ export async function supervise(settings: Settings, print: (text: string) => voi
   log.info({ signal }, "stopping");
   const deadline = settings.shutdownTimeout * 1000 + 2000;
   await Promise.all(children.map((child) => child.stop(deadline)));
+  database.close();
   connection.close();
   releaseDataDirectory();
   log.info("stopped");
@@ -107,7 +111,10 @@ async function prepareCertificate(
   host: string,
 ): Promise<void> {
   if (settings.tls === "self-signed") {
-    const hosts = new Hosts(settings.hosts.map((each) => ({ ...each, readOnly: false })), false);
+    const hosts = new Hosts(
+      settings.hosts.map((each) => ({ ...each, readOnly: false })),
+      false,
+    );
     // Loaded only where it is used: its libraries take a quarter of the start.
     const { selfSignedCertificate } = await import("./certificates.ts");
     await selfSignedCertificate(directory, [host, ...hosts.all().map(({ name }) => name)]);
@@ -174,4 +181,3 @@ function announce(
   print(`berth: console user ${user.user}, password ${user.password} (shown only now)`);
   print(`berth: docker login -u _json_key --password-stdin ${host} < ${directory.adminKey}`);
 }
-

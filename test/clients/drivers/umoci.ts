@@ -1,0 +1,34 @@
+import { cpSync } from "node:fs";
+import { join } from "node:path";
+import { hashFile } from "../../harness/sample-image.ts";
+import { run } from "../../harness/tools.ts";
+import type { Client } from "./client.ts";
+import { trustFlags } from "./container-tools.ts";
+import { skopeoLogin } from "./skopeo.ts";
+
+/** umoci works on OCI layouts, which skopeo carries to and from the registry. */
+export const umoci: Client = {
+  name: "umoci",
+  programs: ["umoci", "skopeo"],
+  async open(scratch, { env = {} } = {}) {
+    const call = (args: string[]): Promise<string> => run(args, { env: { ...scratch.env, ...env } });
+    return {
+      login: (site) => skopeoLogin(scratch, site, env),
+      async push(site, sample, image) {
+        const layout = join(scratch.directory("umoci"), "layout");
+        cpSync(sample.layout, layout, { recursive: true });
+        // A layer of umoci's own making on top.
+        await call(["umoci", "insert", "--image", `${layout}:${sample.tag}`, join(layout, "oci-layout"), "/inserted"]);
+        await call(["skopeo", "copy", ...trustFlags(scratch, site, "dest-"), `oci:${layout}:${sample.tag}`, `docker://${image}`]);
+      },
+      async pull(site, image, path) {
+        const directory = scratch.directory("umoci");
+        const layout = join(directory, "layout");
+        await call(["skopeo", "copy", ...trustFlags(scratch, site, "src-"), `docker://${image}`, `oci:${layout}:pulled`]);
+        await call(["umoci", "unpack", "--image", `${layout}:pulled`, join(directory, "bundle")]);
+        return hashFile(directory, "bundle/rootfs", path);
+      },
+      close: async () => {},
+    };
+  },
+};

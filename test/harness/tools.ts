@@ -1,0 +1,48 @@
+import { homedir } from "node:os";
+import { delimiter, join } from "node:path";
+
+/** Where `.ci/install` puts the programs that no Debian package has, and what is worth keeping between runs. */
+export const toolsDirectory = process.env.BERTH_TOOLS ?? join(homedir(), ".cache/berth-tools");
+
+// `describeWith` looks programs up while the files of tests are loaded, so PATH is complete once this module is.
+// dockerd, containerd and nginx live in sbin, which only root's PATH holds.
+process.env.PATH = [toolsDirectory, process.env.PATH, "/usr/local/sbin", "/usr/sbin", "/sbin"].join(delimiter);
+
+export interface RunOptions {
+  /** Added to this process's environment; `undefined` takes a variable away. */
+  env?: Record<string, string | undefined>;
+  /** What the program reads from its standard input. */
+  input?: string;
+  cwd?: string;
+  /** Milliseconds after which the program is killed. */
+  limit?: number;
+}
+
+export interface Outcome {
+  code: number;
+  stdout: string;
+  /** Standard output and standard error, one after the other. */
+  output: string;
+}
+
+/** Runs a program to its end, whatever the end is. */
+export async function attempt(command: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  const child = Bun.spawn([...command], {
+    env: { ...process.env, ...options.env },
+    stdin: new Blob([options.input ?? ""]),
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: options.limit ?? 120_000,
+    killSignal: "SIGKILL",
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  });
+  const [stdout, stderr, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  return { code, stdout, output: stdout + stderr };
+}
+
+/** Runs a program and gives its standard output. @throws Error with all that it printed, unless it exits with 0 */
+export async function run(command: readonly string[], options: RunOptions = {}): Promise<string> {
+  const { code, stdout, output } = await attempt(command, options);
+  if (code !== 0) throw new Error(`${command.join(" ").slice(0, 400)} exited with ${code}:\n${output.slice(-4000)}`);
+  return stdout;
+}
