@@ -33,7 +33,7 @@ export class Authenticator {
   readonly #tokens: RegistryTokens;
   readonly #boundsOf: (token: RegistryToken) => Bound[];
   readonly #now: () => number;
-  /** Checked credentials by the hash of their header (a key file is a secret), emptied when signing keys change. */
+  /** Checked credentials by their header, emptied when signing keys change. */
   readonly #known = new LRUCache<string, Known>({ max: 10_000 });
 
   constructor(options: {
@@ -53,13 +53,13 @@ export class Authenticator {
   /** @param host the registry host that the request names: a token for another host is none */
   async identify(authorization: string | null, host: string): Promise<Identity | BadCredential> {
     if (authorization === null || authorization === "") return nobody;
-    const hash = Bun.CryptoHasher.hash("sha256", authorization, "base64");
-    let known = this.#known.get(hash);
+    const name = cacheName(authorization);
+    let known = this.#known.get(name);
     if (known === undefined || known.expiresAt <= this.#now()) {
       const checked = await this.#check(authorization);
       if ("bad" in checked) return checked;
       known = checked;
-      this.#known.set(hash, known);
+      this.#known.set(name, known);
     }
     if (known.host !== undefined && known.host !== host) return { bad: "token" };
     // A key that was disabled takes everything with it that was made with it.
@@ -103,6 +103,12 @@ export class Authenticator {
     const caller = { principal: serviceAccountPrincipal(registered.email), bounds: undefined, issuedAt: 0 };
     return { identity: { caller, keyId: registered.id }, host: undefined, expiresAt: this.#now() + provenFor };
   }
+}
+
+/** A token stands for itself. A key file is long, and lives longer: its hash must do. */
+function cacheName(authorization: string): string {
+  if (/^bearer /i.test(authorization)) return authorization;
+  return Bun.CryptoHasher.hash("sha256", authorization, "base64");
 }
 
 export function isBadCredential(result: Identity | BadCredential): result is BadCredential {

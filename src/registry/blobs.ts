@@ -51,6 +51,7 @@ export async function getBlob(call: RepositoryCall): Promise<Response> {
   const size = range === undefined ? blob.size : range.last - range.first + 1;
   if (range !== undefined) headers["content-range"] = `bytes ${range.first}-${range.last}/${blob.size}`;
   const status = range === undefined ? 200 : 206;
+  call.notes.sent = size;
   const body = await openBlob(call.repository, blob, range);
   if (body.kind === "bytes") return new Response(body.bytes, { status, headers });
   if (body.kind === "stream") return new Response(countedStream(body.stream, size), { status, headers });

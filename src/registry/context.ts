@@ -45,6 +45,8 @@ export interface RequestNotes {
   repository: string;
   /** Bytes of the body received, where it is not kept in memory. */
   received: number;
+  /** Bytes of the content that the reply offers; fewer are sent where the client goes away. */
+  sent: number;
 }
 
 /** A request whose caller is known. */

@@ -34,6 +34,7 @@ export async function getManifest(call: RepositoryCall): Promise<Response> {
   if (request.method === "HEAD") {
     return new Response(null, { headers: { ...headers, "content-length": String(manifest.size) } });
   }
+  call.notes.sent = manifest.size;
   const payload = await readPayload(repository, manifest);
   if (payload === undefined) throw unknown(call);
   return new Response(payload, { headers });

@@ -14,7 +14,7 @@ import { surviveRejections } from "./unhandled.ts";
 
 /** One of the processes that answer requests. */
 export async function startApi({ settings, port, index }: Extract<ToChild, { kind: "start" }>, link: ChildLink) {
-  const log = openLog(settings.logLevel, { process: `api-${index}` });
+  const log = openLog(settings.logLevel, `api-${index}`);
   const metrics = new Metrics();
   surviveRejections(log, metrics);
   const directory = dataDirectory(settings.data);

@@ -12,7 +12,7 @@ const hour = 3600_000;
 
 /** The process for what no request waits for: giving up old uploads, clearing away what a crash left. */
 export async function startBackground({ settings, startedAt }: Extract<ToChild, { kind: "start" }>, link: ChildLink) {
-  const log = openLog(settings.logLevel, { process: "background" });
+  const log = openLog(settings.logLevel, "background");
   const metrics = new Metrics();
   surviveRejections(log, metrics);
   const directory = dataDirectory(settings.data);

@@ -1,11 +1,10 @@
 import type { Server } from "bun";
-import type { Logger } from "pino";
 import { BerthError, toBerthError } from "../http/berth-error.ts";
 import type { Incoming, RegistryRooms, RequestNotes } from "../registry/context.ts";
 import { errorReply } from "../registry/replies.ts";
 import { answerRegistry } from "../registry/router.ts";
 import type { Forwarding } from "./forwarded.ts";
-import { errorFields } from "./log.ts";
+import { errorFields, type Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Probes } from "./probes.ts";
 
@@ -14,7 +13,7 @@ interface RequestDependencies {
   probes: Probes;
   forwarding: Forwarding;
   metrics: Metrics;
-  log: Logger;
+  log: Log;
   scheme: "http" | "https";
   idleTimeout: number;
 }
@@ -45,23 +44,18 @@ export function requestHandler(dependencies: RequestDependencies) {
     const seconds = (performance.now() - begun) / 1000;
     metrics.answered(notes.route, request.method, response.status, seconds);
     metrics.received(notes.received);
-    if (log.isLevelEnabled("info")) {
-      log.info(
-        {
-          requestId: incoming.requestId,
-          method: request.method,
-          path: path.slice(0, 600),
-          status: response.status,
-          principal: notes.principal,
-          repository: notes.repository,
-          received: notes.received,
-          bytes: Number(response.headers.get("content-length") ?? 0),
-          client: incoming.clientAddress,
-          seconds: Math.round(seconds * 1e6) / 1e6,
-        },
-        "request",
-      );
-    }
+    log.request({
+      requestId: incoming.requestId,
+      method: request.method,
+      path: path.slice(0, 600),
+      status: response.status,
+      principal: notes.principal,
+      repository: notes.repository,
+      received: notes.received,
+      bytes: notes.sent,
+      client: incoming.clientAddress,
+      seconds,
+    });
     return response;
   };
 }
@@ -75,7 +69,7 @@ function incomingOf(
   const address = server.requestIP(request)?.address ?? "";
   const direct = { scheme, host: request.headers.get("host") ?? new URL(request.url).host, clientAddress: address };
   const origin = forwarding.isConfigured ? forwarding.originOf(request.headers, direct) : direct;
-  const notes: RequestNotes = { route: "other", principal: "", repository: "", received: 0 };
+  const notes: RequestNotes = { route: "other", principal: "", repository: "", received: 0, sent: 0 };
   let armed = performance.now();
   const progress = (): void => {
     // Bun counts a request's time, not its silence: the limit is set anew as bytes arrive, at most each second.
@@ -98,7 +92,7 @@ function splitUrl(url: string): { path: string; query: URLSearchParams } {
 
 const noQuery = new URLSearchParams();
 
-function refuse(error: unknown, { requestId, path, request }: Incoming, log: Logger): Response {
+function refuse(error: unknown, { requestId, path, request }: Incoming, log: Log): Response {
   const refusal = toBerthError(error);
   if (request.signal.aborted && !(error instanceof BerthError)) {
     log.debug({ requestId, path, ...errorFields(error) }, "client went away");

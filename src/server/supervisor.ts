@@ -30,7 +30,7 @@ export async function supervise(settings: Settings, print: (text: string) => voi
   const port = claimPort(settings);
   const connection = new SqliteConnection(directory.database, "write");
   migrate(connection);
-  const log = openLog(settings.logLevel, { process: "supervisor" });
+  const log = openLog(settings.logLevel, "supervisor");
   const metrics = new Metrics();
   surviveRejections(log, metrics);
   const writer = new SqliteWriter(connection, commands);

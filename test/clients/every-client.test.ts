@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type Berth, startBerth } from "../harness/berth.ts";
 import { startNginx } from "../harness/nginx.ts";
-import { describeAsRoot } from "../harness/root-privileges.ts";
 import { makeSampleImage, type SampleImage } from "../harness/sample-image.ts";
 import { makeScratch } from "../harness/scratch.ts";
 import { type Site, siteOf } from "../harness/site.ts";
+import { describeAsRoot } from "../harness/suites.ts";
 import { allClients } from "./drivers/all.ts";
 import type { ClientSession } from "./drivers/client.ts";
 

@@ -1,5 +1,6 @@
 import type { Subprocess } from "bun";
 import { until } from "./berth.ts";
+import { environment } from "./tools.ts";
 
 export interface DaemonOptions {
   env?: Record<string, string | undefined>;
@@ -18,7 +19,7 @@ export interface Daemon {
 /** Starts a program and waits until it is ready. @throws Error with what it printed, if it ends instead */
 export async function startDaemon(command: readonly string[], options: DaemonOptions): Promise<Daemon> {
   const child = Bun.spawn([...command], {
-    env: { ...process.env, ...options.env },
+    env: environment(options.env),
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",

@@ -18,12 +18,14 @@ export interface Dockerd {
 export async function startDockerd(scratch: Scratch, env: Record<string, string> = {}): Promise<Dockerd> {
   const directory = join(scratch.path, "dockerd");
   mkdirSync(directory);
+  const config = join(directory, "daemon.json");
+  await Bun.write(config, "{}");
   const socket = `unix://${directory}/docker.sock`;
   const client = { ...scratch.env, DOCKER_HOST: socket, DOCKER_CONTEXT: undefined, DOCKER_CLI_EXPERIMENTAL: "enabled", DOCKER_BUILDKIT: "0" };
   const daemon = await startDaemon(
     [
       ...["dockerd", "--host", socket, "--data-root", `${directory}/data`, "--exec-root", `${directory}/exec`],
-      ...["--pidfile", `${directory}/pid`, "--config-file", `${directory}/none.json`],
+      ...["--pidfile", `${directory}/pid`, "--config-file", config],
       ...["--bridge", "none", "--iptables=false", "--ip6tables=false"],
     ],
     {

@@ -1,4 +1,5 @@
-import { mkdtempSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "./tools.ts";
@@ -16,9 +17,10 @@ export interface Scratch {
 
 export function makeScratch(): Scratch {
   // Short: containerd makes Unix sockets below it, whose paths end at 107 characters.
-  const path = mkdtempSync(join(tmpdir(), "bt-"));
+  // In lower case: podman takes it for the name of an image.
+  const path = join(tmpdir(), `bt-${randomBytes(4).toString("hex")}`);
   const home = join(path, "home");
-  mkdirSync(join(home, "run"), { recursive: true });
+  mkdirSync(join(home, "run"), { recursive: true, mode: 0o700 });
   let counter = 0;
   return {
     path,

@@ -4,9 +4,18 @@ import { delimiter, join } from "node:path";
 /** Where `.ci/install` puts the programs that no Debian package has, and what is worth keeping between runs. */
 export const toolsDirectory = process.env.BERTH_TOOLS ?? join(homedir(), ".cache/berth-tools");
 
-// `describeWith` looks programs up while the files of tests are loaded, so PATH is complete once this module is.
 // dockerd, containerd and nginx live in sbin, which only root's PATH holds.
-process.env.PATH = [toolsDirectory, process.env.PATH, "/usr/local/sbin", "/usr/sbin", "/sbin"].join(delimiter);
+const path = [toolsDirectory, process.env.PATH, "/usr/local/sbin", "/usr/sbin", "/sbin"].join(delimiter);
+
+/** Path of a program, or `null`. */
+export function findProgram(name: string): string | null {
+  return Bun.which(name, { PATH: path });
+}
+
+/** The environment of this process, with every program of the suites on PATH. */
+export function environment(added: Record<string, string | undefined> = {}): Record<string, string | undefined> {
+  return { ...process.env, PATH: path, ...added };
+}
 
 export interface RunOptions {
   /** Added to this process's environment; `undefined` takes a variable away. */
@@ -28,7 +37,7 @@ export interface Outcome {
 /** Runs a program to its end, whatever the end is. */
 export async function attempt(command: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const child = Bun.spawn([...command], {
-    env: { ...process.env, ...options.env },
+    env: environment(options.env),
     stdin: new Blob([options.input ?? ""]),
     stdout: "pipe",
     stderr: "pipe",
@@ -36,7 +45,7 @@ export async function attempt(command: readonly string[], options: RunOptions = 
     killSignal: "SIGKILL",
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
-  const [stdout, stderr, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  const [stdout, stderr, code] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
   return { code, stdout, output: stdout + stderr };
 }
 

@@ -1,8 +1,9 @@
 import { join } from "node:path";
-import { readLayout, sha256 } from "../../harness/image-layout.ts";
+import { readLayout } from "../../harness/image-layout.ts";
+import { hashFile } from "../../harness/sample-image.ts";
 import type { Scratch } from "../../harness/scratch.ts";
 import { type Site, user } from "../../harness/site.ts";
-import { run } from "../../harness/tools.ts";
+import { attempt, run } from "../../harness/tools.ts";
 import type { Client } from "./client.ts";
 import { trustFlags } from "./container-tools.ts";
 
@@ -32,13 +33,13 @@ export async function skopeoLogin(scratch: Scratch, site: Site, env: Record<stri
   await run(["skopeo", "login", ...flags, site.host], { env: { ...scratch.env, ...env }, input: site.key });
 }
 
-/** SHA-256 of a file in the layers of a layout's image. */
+/** SHA-256 of a file in the layers of a layout's image, after every blob of the image was verified. */
 async function hashInLayout(layout: string, path: string): Promise<string> {
-  const { document, blobs } = readLayout(layout);
+  const { document } = readLayout(layout);
   for (const { digest } of (document.layers ?? []).toReversed()) {
-    const entries = await new Bun.Archive(blobs.get(digest) as Buffer).files();
-    const entry = entries.get(path) ?? entries.get(`./${path}`);
-    if (entry !== undefined) return sha256(await entry.bytes());
+    const layer = join(layout, "blobs", digest.replace(":", "/"));
+    const { code } = await attempt(["tar", "-C", layout, "-xf", layer, path]);
+    if (code === 0) return hashFile(layout, path);
   }
   throw new Error(`${path} is in no layer of ${layout}`);
 }
