@@ -30,7 +30,7 @@ export const serve: CliCommand = {
 };
 
 function format(value: unknown): string {
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 /** `--flag value`, `--flag=value`, and for true or false `--flag` alone. @throws UsageError */

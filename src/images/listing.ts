@@ -38,11 +38,11 @@ export async function listManifests(
   return database.read(manifestsWithTags(id, last, limit));
 }
 
-function* manifestsWithTags(repositoryId: number, last: string, limit: number): Steps<ListedManifest[]> {
+function* manifestsWithTags(id: number, last: string, limit: number): Steps<ListedManifest[]> {
   const rows = yield* all<Omit<ListedManifest, "tags"> & { id: number }>(
     `SELECT id, digest, media_type AS mediaType, image_size AS imageSize, image_created_at AS imageCreatedAt,
        pushed_at AS pushedAt FROM manifests WHERE repository_id = ? AND digest > ? ORDER BY digest LIMIT ?`,
-    repositoryId,
+    id,
     last,
     limit,
   );
@@ -53,9 +53,9 @@ function* manifestsWithTags(repositoryId: number, last: string, limit: number): 
     ...ids.padded,
   );
   const byManifest = Map.groupBy(tags, (tag) => tag.manifest_id);
-  return rows.map(({ id, ...manifest }) => ({
+  return rows.map(({ id: manifestId, ...manifest }) => ({
     ...manifest,
-    tags: (byManifest.get(id) ?? []).map((tag) => tag.name),
+    tags: (byManifest.get(manifestId) ?? []).map((tag) => tag.name),
   }));
 }
 

@@ -7,8 +7,7 @@ export type Tag = string & { readonly __tag: unique symbol };
 /** A project's id, `name` or domain-scoped `example.com:name`. */
 export type ProjectId = string & { readonly __projectId: unique symbol };
 
-export const maxNameLength = 255;
-export const maxTagLength = 128;
+const maxNameLength = 255;
 
 const segment = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
 const tagForm = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;

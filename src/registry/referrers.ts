@@ -41,11 +41,11 @@ export function emptyReferrers(reference: string): Response {
 
 type Filter = { subject: ReturnType<typeof requireDigest>; artifactType: string | undefined; last: string };
 
-async function page({ repository }: RepositoryCall, repositoryId: number, filter: Filter, size: number) {
+async function page({ repository }: RepositoryCall, inRepository: number, filter: Filter, size: number) {
   const manifests: ReferrerDescriptor[] = [];
   let bytes = 0;
   for (let last = filter.last; ;) {
-    const found = await listReferrers(repository, { ...filter, repositoryId, last, limit: batch });
+    const found = await listReferrers(repository, { ...filter, repositoryId: inRepository, last, limit: batch });
     for (const descriptor of found) {
       bytes += JSON.stringify(descriptor).length;
       const full = manifests.length >= size || (bytes > maxPageBytes && manifests.length > 0);

@@ -78,7 +78,7 @@ export class Child {
   #exited(lived: number, code: number | null, signal: unknown): void {
     if (this.#stopping) return;
     if (this.#onFailed !== undefined) {
-      this.#onFailed(new Error(`the process ${this.name} did not start (code ${code}, signal ${signal})`));
+      this.#onFailed(new Error(`the process ${this.name} did not start (code ${code}, signal ${String(signal)})`));
       return;
     }
     this.#failures = lived > steadyAfter ? 0 : this.#failures + 1;

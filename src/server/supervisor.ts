@@ -84,7 +84,9 @@ function claimPort(settings: Settings): number {
     return found;
   } catch (error) {
     if ((error as { code?: string }).code !== "EADDRINUSE") throw error;
-    throw new Error(`another program is listening on ${settings.listen}; choose another address with --listen`);
+    throw new Error(`another program is listening on ${settings.listen}; choose another address with --listen`, {
+      cause: error,
+    });
   }
 }
 
