@@ -1,6 +1,6 @@
-import { parse, parseCIDR, process as normalise } from "ipaddr.js";
+import ipaddr from "ipaddr.js";
 
-type Network = ReturnType<typeof parseCIDR>;
+type Network = ReturnType<typeof ipaddr.parseCIDR>;
 
 /** What a client and the proxies on its way say of where a request came from. */
 export interface Origin {
@@ -16,8 +16,8 @@ export class Forwarding {
   /** @param proxies addresses, or networks as `ADDRESS/BITS` */
   constructor(proxies: readonly string[]) {
     this.#networks = proxies.map((text) => {
-      if (text.includes("/")) return parseCIDR(text);
-      const address = parse(text);
+      if (text.includes("/")) return ipaddr.parseCIDR(text);
+      const address = ipaddr.parse(text);
       return [address, address.kind() === "ipv4" ? 32 : 128];
     });
   }
@@ -49,7 +49,7 @@ export class Forwarding {
 
   #trusts(text: string): boolean {
     if (!isAddress(text)) return false;
-    const address = normalise(text);
+    const address = ipaddr.process(text);
     return this.#networks.some(
       ([network, bits]) => network.kind() === address.kind() && address.match(network as never, bits),
     );
@@ -58,7 +58,7 @@ export class Forwarding {
 
 function isAddress(text: string): boolean {
   try {
-    parse(text);
+    ipaddr.parse(text);
     return true;
   } catch {
     return false;

@@ -1,4 +1,4 @@
-import { isValid, parseCIDR } from "ipaddr.js";
+import ipaddr from "ipaddr.js";
 import { z } from "zod";
 import { byteCount, choice, integer, type Option, structure, text, truth } from "./option.ts";
 
@@ -17,7 +17,7 @@ const hostShape = z.strictObject({ name: hostName, store: z.string().default("de
 
 const cidr = z.string().refine((value) => {
   try {
-    return isValid(value) || parseCIDR(value).length === 2;
+    return ipaddr.isValid(value) || ipaddr.parseCIDR(value).length === 2;
   } catch {
     return false;
   }
