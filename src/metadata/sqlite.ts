@@ -145,10 +145,18 @@ export class SqliteWriter implements Writer {
       this.#connection.exec("RELEASE c");
       return () => pending.resolve(output);
     } catch (error) {
-      // A full disk rolls the whole transaction back by itself; then there is no savepoint left and this throws.
+      this.#undo(error);
+      return () => pending.reject(error);
+    }
+  }
+
+  /** @throws cause, if it has undone the whole transaction already, as a full disk does */
+  #undo(cause: unknown): void {
+    try {
       this.#connection.exec("ROLLBACK TO c");
       this.#connection.exec("RELEASE c");
-      return () => pending.reject(error);
+    } catch {
+      throw cause;
     }
   }
 

@@ -1,8 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { hostname } from "node:os";
-// Before the library of certificates, which looks for it as it loads.
-import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
 import type { DataDirectory } from "./data-directory.ts";
 

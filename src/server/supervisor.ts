@@ -117,7 +117,9 @@ async function prepareCertificate(
       settings.hosts.map((each) => ({ ...each, readOnly: false })),
       false,
     );
-    // Loaded only where it is used: its libraries take a quarter of the start.
+    // Loaded only where it is used: its libraries take a quarter of the start. One of them looks for the first
+    // import as it loads, and a bundler would change the order of two static ones.
+    await import("reflect-metadata");
     const { selfSignedCertificate } = await import("./certificates.ts");
     await selfSignedCertificate(directory, [host, ...hosts.all().map(({ name }) => name)]);
   } else if (settings.tls === "files") {
