@@ -45,7 +45,10 @@ export async function startApi({ settings, port, index }: Extract<ToChild, { kin
     collect: () => metrics.collect(),
     stop: () => {
       stopping = true;
-      void listener.stop(settings.shutdownTimeout * 1000).then(() => process.exit(0));
+      void listener
+        .stop(settings.shutdownTimeout * 1000)
+        .then(() => log.drain())
+        .then(() => process.exit(0));
     },
   };
 }

@@ -38,7 +38,7 @@ export async function startBackground({ settings, startedAt }: Extract<ToChild, 
     collect: () => metrics.collect(),
     stop: () => {
       clearInterval(timer);
-      process.exit(0);
+      void log.drain().then(() => process.exit(0));
     },
   };
 }

@@ -17,7 +17,12 @@ export interface RequestLine {
 export interface Log extends Logger {
   /** A line at level `info` for a request. */
   request(line: RequestLine): void;
+  /** Resolves when all lines are out, or nobody reads them any more. To be called before the process ends. */
+  drain(): Promise<void>;
 }
+
+/** A reader that has stopped must not keep the process. */
+const drainPatience = 500;
 
 /**
  * Structured lines on standard output. A write is at most 4,096 bytes and ends with a line, so that the lines of
@@ -26,13 +31,8 @@ export interface Log extends Logger {
 export function openLog(level: string, processName: string): Log {
   const destination = pino.destination({ fd: 1, sync: false, minLength: 2048, maxWrite: 4096 });
   setInterval(() => destination.flush(), 200).unref();
-  process.on("exit", () => {
-    try {
-      destination.flushSync();
-    } catch {
-      // Nothing was logged yet, or standard output is closed.
-    }
-  });
+  // Nobody reads the log any more: the registry goes on without it.
+  destination.on("error", () => {});
   const base = { process: processName };
   const log = pino({ level, base, timestamp: pino.stdTimeFunctions.isoTime, messageKey: "message" }, destination);
   const enabled = log.isLevelEnabled("info");
@@ -40,6 +40,9 @@ export function openLog(level: string, processName: string): Log {
     request(line: RequestLine): void {
       if (enabled) destination.write(formatRequest(processName, line));
     },
+    // Not flushSync, which tries for ever on a pipe that is closed.
+    drain: () =>
+      Promise.race([new Promise<void>((resolve) => destination.flush(() => resolve())), Bun.sleep(drainPatience)]),
   });
 }
 

@@ -68,6 +68,7 @@ export async function supervise(settings: Settings, print: (text: string) => voi
   connection.close();
   releaseDataDirectory();
   log.info("stopped");
+  await log.drain();
   return 0;
 }
 
