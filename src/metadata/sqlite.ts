@@ -5,9 +5,6 @@ import type { Row, SqlValue, Statement, Steps } from "./statement.ts";
 const begin: Statement = { sql: "BEGIN", params: [], rows: false };
 const commit: Statement = { sql: "COMMIT", params: [], rows: false };
 
-/** Bytes of the WAL index's header, of which a second copy follows. */
-const walIndexHeader = 48;
-
 /** Prepared statements kept by a connection; a query with a list has a few lengths (see `inList`). */
 const maxPrepared = 500;
 
@@ -183,16 +180,10 @@ interface Pending {
 export class SqliteDatabase implements Database {
   readonly #reader: SqliteConnection;
   readonly #writer: Writer;
-  readonly #walIndex: DataView;
 
-  /** @param path of the database file, which a connection of this process or another keeps open for writing */
   constructor(path: string, writer: Writer) {
     this.#reader = new SqliteConnection(path, "read");
     this.#writer = writer;
-    // The first read maps the WAL index; from then on the file is there as long as the writing connection.
-    this.#reader.get("SELECT count(*) FROM schema_migrations", []);
-    const index = Bun.mmap(`${path}-shm`, { shared: true });
-    this.#walIndex = new DataView(index.buffer, index.byteOffset, walIndexHeader);
   }
 
   // Async by contract: a driver over the network cannot answer at once.
@@ -215,15 +206,10 @@ export class SqliteDatabase implements Database {
     return (await this.#writer.write(command.name, input)) as Output;
   }
 
-  /**
-   * Read where SQLite itself looks whether a page cache still stands: the header of the WAL index, shared memory of
-   * all connections, in which each commit counts `iChange` up before it returns. `PRAGMA data_version` tells the
-   * same for two file locks, a tenth of a request. [SQLite, "WAL-mode File Format", section 2.1]
-   */
+  // Not read from the WAL index directly, though that is memory: a process that opens and closes the file, as a map
+  // of it does, loses SQLite's locks on it, and the next process to come truncates it under everyone (SIGBUS).
   changeCount(): number {
-    const changes = this.#walIndex.getUint32(8, true);
-    const checksum = this.#walIndex.getUint32(40, true);
-    return changes * 2 ** 20 + (checksum & 0xfffff);
+    return this.#reader.get("PRAGMA data_version", [])?.data_version as number;
   }
 
   close(): void {
