@@ -2,14 +2,20 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { startDaemon } from "./daemon.ts";
 import type { Scratch } from "./scratch.ts";
-import { attempt } from "./tools.ts";
+import { attempt, type Outcome } from "./tools.ts";
 
 /** A containerd of the test's own. */
 export interface Containerd {
-  /** `ctr` with the address of its socket. */
-  ctr: readonly string[];
+  /** Runs `ctr` with these arguments, whatever comes of it. */
+  attempt(args: readonly string[], env?: Record<string, string>): Promise<Outcome>;
+  /** Runs `ctr` and gives its standard output. @throws Error unless it exits with 0 */
+  run(args: readonly string[], env?: Record<string, string>): Promise<string>;
   stop(): Promise<void>;
 }
+
+/** ctr 1.6 and its daemon lose each other now and then while a blob is read, with any registry. [containerd/containerd#5734] */
+const lostDaemon = "rpc error: code = Internal desc = unexpected EOF";
+const tries = 3;
 
 export async function startContainerd(scratch: Scratch): Promise<Containerd> {
   const directory = join(scratch.path, "containerd");
@@ -31,5 +37,19 @@ address = "${address}"
     env: scratch.env,
     ready: async () => (await attempt([...ctr, "version"])).code === 0,
   });
-  return { ctr, stop: daemon.stop };
+  const call = async (args: readonly string[], env: Record<string, string> = {}): Promise<Outcome> => {
+    for (let left = tries - 1; ; left--) {
+      const outcome = await attempt([...ctr, ...args], { env: { ...scratch.env, ...env } });
+      if (left === 0 || !outcome.output.includes(lostDaemon)) return outcome;
+    }
+  };
+  return {
+    attempt: call,
+    async run(args, env) {
+      const { code, stdout, output } = await call(args, env);
+      if (code !== 0) throw new Error(`ctr ${args.slice(0, 2).join(" ")} exited with ${code}:\n${output.slice(-4000)}`);
+      return stdout;
+    },
+    stop: daemon.stop,
+  };
 }

@@ -21,7 +21,13 @@ export async function startDockerd(scratch: Scratch, env: Record<string, string>
   const config = join(directory, "daemon.json");
   await Bun.write(config, "{}");
   const socket = `unix://${directory}/docker.sock`;
-  const client = { ...scratch.env, DOCKER_HOST: socket, DOCKER_CONTEXT: undefined, DOCKER_CLI_EXPERIMENTAL: "enabled", DOCKER_BUILDKIT: "0" };
+  const client = {
+    ...scratch.env,
+    DOCKER_HOST: socket,
+    DOCKER_CONTEXT: undefined,
+    DOCKER_CLI_EXPERIMENTAL: "enabled",
+    DOCKER_BUILDKIT: "0",
+  };
   const daemon = await startDaemon(
     [
       ...["dockerd", "--host", socket, "--data-root", `${directory}/data`, "--exec-root", `${directory}/exec`],

@@ -77,7 +77,12 @@ export class ImageLayout {
   addImage(layers: Descriptor[], diffIds: string[], architecture = "amd64"): Descriptor {
     const platform = { os: "linux", architecture };
     const rootfs = { type: "layers", diff_ids: diffIds };
-    const content = JSON.stringify({ created: "2024-05-06T07:08:09Z", ...platform, config: { Cmd: ["/hello"] }, rootfs });
+    const content = JSON.stringify({
+      created: "2024-05-06T07:08:09Z",
+      ...platform,
+      config: { Cmd: ["/hello"] },
+      rootfs,
+    });
     const config = this.addBlob(content, mediaTypes.config);
     return { ...this.addDocument({ config, layers }, mediaTypes.image), platform };
   }
@@ -100,7 +105,8 @@ function blobPath(layout: string, digest: string): string {
 /** Reads a blob of a layout. @throws Error if its bytes are not those that the descriptor names */
 export function readBlob(layout: string, { digest, size }: Descriptor): Buffer {
   const content = readFileSync(blobPath(layout, digest));
-  if (content.length !== size || digestOf(content) !== digest) throw new Error(`blob ${digest} is damaged in ${layout}`);
+  if (content.length !== size || digestOf(content) !== digest)
+    throw new Error(`blob ${digest} is damaged in ${layout}`);
   return content;
 }
 

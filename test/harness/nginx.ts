@@ -22,7 +22,10 @@ export interface Nginx {
 }
 
 /** A reverse proxy as an nginx manual writes it, which tells the server behind it what the client asked. */
-export async function startNginx(scratch: Scratch, { upstream, tls = false, directives = [] }: NginxOptions): Promise<Nginx> {
+export async function startNginx(
+  scratch: Scratch,
+  { upstream, tls = false, directives = [] }: NginxOptions,
+): Promise<Nginx> {
   const directory = scratch.directory("nginx");
   const port = freePort();
   const certificate = join(directory, "certificate.pem");
@@ -33,7 +36,9 @@ export async function startNginx(scratch: Scratch, { upstream, tls = false, dire
     const output = ["-keyout", key, "-out", certificate, "-days", "2"];
     await run(["openssl", "req", "-x509", ...algorithm, ...output, "-subj", "/CN=localhost", "-addext", names]);
   }
-  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((kind) => `${kind}_temp_path ${directory}/${kind};`);
+  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
+    (kind) => `${kind}_temp_path ${directory}/${kind};`,
+  );
   await Bun.write(
     join(directory, "nginx.conf"),
     `${process.getuid?.() === 0 ? "user root;" : ""}
@@ -64,7 +69,10 @@ http {
       (reply) => reply.ok,
       () => false,
     );
-  const daemon = await startDaemon(["nginx", "-e", "stderr", "-c", join(directory, "nginx.conf"), "-g", "daemon off;"], { ready });
+  const daemon = await startDaemon(
+    ["nginx", "-e", "stderr", "-c", join(directory, "nginx.conf"), "-g", "daemon off;"],
+    { ready },
+  );
   return { host, stop: daemon.stop, ...(tls ? { ca: certificate } : {}) };
 }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "./tools.ts";
@@ -21,6 +21,8 @@ export function makeScratch(): Scratch {
   const path = join(tmpdir(), `bt-${randomBytes(4).toString("hex")}`);
   const home = join(path, "home");
   mkdirSync(join(home, "run"), { recursive: true, mode: 0o700 });
+  // podman and buildah take a file that is named but missing for a mistake.
+  writeFileSync(join(home, "auth.json"), "{}", { mode: 0o600 });
   let counter = 0;
   return {
     path,
@@ -40,8 +42,11 @@ export function makeScratch(): Scratch {
       return made;
     },
     async remove() {
-      const mounted = readFileSync("/proc/self/mounts", "utf8").split("\n").map((line) => line.split(" ")[1] ?? "");
-      for (const point of mounted.filter((each) => each.startsWith(`${path}/`)).reverse()) await run(["umount", "-l", point]);
+      const mounted = readFileSync("/proc/self/mounts", "utf8")
+        .split("\n")
+        .map((line) => line.split(" ")[1] ?? "");
+      for (const point of mounted.filter((each) => each.startsWith(`${path}/`)).reverse())
+        await run(["umount", "-l", point]);
       rmSync(path, { recursive: true, force: true });
     },
   };
