@@ -76,8 +76,8 @@ async function runSuite({ name, paths, executable }: Suite): Promise<Sums> {
 }
 
 function readSums(report: string): Sums {
-  const root = /<testsuites [^>]*>/.exec(report)?.[0] ?? "";
-  const number = (name: string): number => Number(new RegExp(`\\b${name}="(\\d+)"`).exec(root)?.[1] ?? 0);
+  const head = /<testsuites [^>]*>/.exec(report)?.[0] ?? "";
+  const number = (name: string): number => Number(new RegExp(`\\b${name}="(\\d+)"`).exec(head)?.[1] ?? 0);
   const failed = number("failures") + number("errors");
   const skipped = number("skipped");
   return { passed: number("tests") - failed - skipped, failed, skipped };

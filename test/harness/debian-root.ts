@@ -18,7 +18,9 @@ export async function debianRoot(scratch: Scratch): Promise<string> {
   await run(["debootstrap", "--variant=minbase", "bookworm", root, mirror], { limit: 300_000 });
   mkdirSync(toolsDirectory, { recursive: true });
   const unfinished = `${file}.${process.pid}`;
-  const left = ["./var/cache/apt/archives/*.deb", "./var/lib/apt/lists/*_*", "./proc/*", "./sys/*"].map((path) => `--exclude=${path}`);
+  const left = ["./var/cache/apt/archives/*.deb", "./var/lib/apt/lists/*_*", "./proc/*", "./sys/*"].map(
+    (path) => `--exclude=${path}`,
+  );
   await run(["tar", "-C", root, "--numeric-owner", "--sort=name", "-czf", unfinished, ...left, "."]);
   renameSync(unfinished, file);
   return file;

@@ -28,12 +28,10 @@ export async function startDockerd(scratch: Scratch, env: Record<string, string>
     DOCKER_CLI_EXPERIMENTAL: "enabled",
     DOCKER_BUILDKIT: "0",
   };
+  const places = ["--data-root", `${directory}/data`, "--exec-root", `${directory}/exec`, "--pidfile", `${directory}/pid`];
+  const quiet = ["--bridge", "none", "--iptables=false", "--ip6tables=false"];
   const daemon = await startDaemon(
-    [
-      ...["dockerd", "--host", socket, "--data-root", `${directory}/data`, "--exec-root", `${directory}/exec`],
-      ...["--pidfile", `${directory}/pid`, "--config-file", config],
-      ...["--bridge", "none", "--iptables=false", "--ip6tables=false"],
-    ],
+    ["dockerd", "--host", socket, "--config-file", config, ...places, ...quiet],
     {
       env: { ...scratch.env, ...env },
       ready: async () => (await attempt(["docker", "version"], { env: client })).code === 0,

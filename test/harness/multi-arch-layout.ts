@@ -19,7 +19,8 @@ export async function makeMultiArchLayout(scratch: Scratch): Promise<MultiArchLa
   const addImage = async (architecture: "amd64" | "arm64"): Promise<Descriptor> => {
     const tar = await new Bun.Archive({ [`lib/${architecture}.so`]: randomBytes(100_000) }).bytes();
     const compressed = Bun.gzipSync(tar);
-    for (const each of [indexOnly, layout]) each.addImage([each.addBlob(compressed, mediaTypes.gzip)], [digestOf(tar)], architecture);
+    for (const each of [indexOnly, layout])
+      each.addImage([each.addBlob(compressed, mediaTypes.gzip)], [digestOf(tar)], architecture);
     return layout.addImage([layout.addBlob(compressed, mediaTypes.gzip)], [digestOf(tar)], architecture);
   };
   const images = { amd64: await addImage("amd64"), arm64: await addImage("arm64") };
@@ -28,5 +29,11 @@ export async function makeMultiArchLayout(scratch: Scratch): Promise<MultiArchLa
   layout.tag(index, "multi");
   layout.tag(images.amd64, "amd64");
   layout.tag(images.arm64, "arm64");
-  return { path: layout.path, indexOnly: indexOnly.path, index, images, digests: [...readLayout(indexOnly.path).blobs.keys()] };
+  return {
+    path: layout.path,
+    indexOnly: indexOnly.path,
+    index,
+    images,
+    digests: [...readLayout(indexOnly.path).blobs.keys()],
+  };
 }

@@ -161,7 +161,8 @@ export class Pusher {
     const place = path.startsWith("/v2/") ? path : `/v2/${repository}${path}`;
     const headers = { ...init.headers, authorization };
     const tls = ca === undefined ? {} : { tls: { ca } };
-    const reply = await fetch(url + place, { ...init, method, headers, ...tls });
+    // On a connection that was used before, Bun would send a request without a body again when its reply is cut off.
+    const reply = await fetch(url + place, { ...init, method, headers, keepalive: false, ...tls });
     if (![expected].flat().includes(reply.status))
       throw new UnexpectedReply(`${method} ${place}`, reply.status, await reply.text());
     step?.();

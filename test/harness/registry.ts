@@ -31,7 +31,12 @@ export async function listTags(berth: Berth, repository: string): Promise<string
 }
 
 /** Uploads a blob in one piece. */
-export async function pushBlob(berth: Berth, repository: string, content: Uint8Array | string, mediaType: string): Promise<Descriptor> {
+export async function pushBlob(
+  berth: Berth,
+  repository: string,
+  content: Uint8Array | string,
+  mediaType: string,
+): Promise<Descriptor> {
   const digest = digestOf(content);
   const body = typeof content === "string" ? content : new Blob([Buffer.from(content)]);
   const reply = await berth.fetch(`/v2/${repository}/blobs/uploads/?digest=${digest}`, { method: "POST", body });
@@ -40,7 +45,12 @@ export async function pushBlob(berth: Berth, repository: string, content: Uint8A
 }
 
 /** Puts a manifest, under its digest where no tag is given. */
-export async function pushManifest(berth: Berth, repository: string, document: ManifestDocument, tag?: string): Promise<Descriptor> {
+export async function pushManifest(
+  berth: Berth,
+  repository: string,
+  document: ManifestDocument,
+  tag?: string,
+): Promise<Descriptor> {
   const mediaType = document.mediaType as string;
   const body = JSON.stringify({ schemaVersion: 2, ...document });
   const digest = digestOf(body);
@@ -55,6 +65,8 @@ export interface LoggedRequest {
   method: string;
   path: string;
   status: number;
+  /** Address of the client. */
+  client: string;
 }
 
 /** Every request that the server has answered so far, as its log tells. For a server with one process only. */
@@ -63,6 +75,9 @@ export async function loggedRequests(berth: Berth): Promise<LoggedRequest[]> {
   const mark = `/v2/my-project/mark-${crypto.randomUUID()}/tags/list`;
   await berth.fetch(mark);
   await until(() => berth.output().includes(mark) || undefined);
-  const lines = berth.output().split("\n").filter((line) => line.startsWith("{") && line.includes('"message":"request"'));
+  const lines = berth
+    .output()
+    .split("\n")
+    .filter((line) => line.startsWith("{") && line.includes('"message":"request"'));
   return lines.map((line) => JSON.parse(line) as LoggedRequest);
 }

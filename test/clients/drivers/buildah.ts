@@ -1,4 +1,3 @@
-import { hashFile } from "../../harness/sample-image.ts";
 import { user } from "../../harness/site.ts";
 import { run } from "../../harness/tools.ts";
 import type { Client } from "./client.ts";
@@ -21,13 +20,15 @@ export const buildah: Client = {
         await call(["push", ...trustFlags(scratch, site), id, `docker://${image}`]);
         await call(["rmi", "--force", id]);
       },
-      async pull(site, image, path) {
-        const container = (await call(["from", "--pull-always", "--quiet", ...trustFlags(scratch, site), image])).trim();
+      async pull(site, image, inspect) {
+        const container = (
+          await call(["from", "--pull-always", "--quiet", ...trustFlags(scratch, site), image])
+        ).trim();
         const root = (await call(["mount", container])).trim();
-        const hash = await hashFile(root, path);
+        const result = await inspect(root);
         await call(["rm", container]);
         await call(["rmi", "--force", image]);
-        return hash;
+        return result;
       },
       close: async () => {},
     };

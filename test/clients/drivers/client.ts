@@ -20,7 +20,7 @@ export interface ClientSession {
   login(site: Site): Promise<void>;
   /** Pushes the image; afterwards the client holds nothing of it. @param image full name with a tag */
   push(site: Site, sample: SampleImage, image: string): Promise<void>;
-  /** Pulls the image and answers the SHA-256 of the file `path` in it, in hex; afterwards the client holds nothing of it. */
-  pull(site: Site, image: string, path: string): Promise<string>;
+  /** Pulls the image and shows its files in a directory; afterwards the client holds nothing of it. */
+  pull<T>(site: Site, image: string, inspect: (root: string) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }

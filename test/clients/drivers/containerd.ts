@@ -1,10 +1,8 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { startContainerd } from "../../harness/containerd.ts";
-import { hashFile } from "../../harness/sample-image.ts";
 import type { Scratch } from "../../harness/scratch.ts";
 import { type Site, user } from "../../harness/site.ts";
-import { run } from "../../harness/tools.ts";
 import type { Client } from "./client.ts";
 
 export const containerd: Client = {
@@ -12,11 +10,11 @@ export const containerd: Client = {
   programs: ["containerd", "ctr"],
   async open(scratch, { env = {} } = {}) {
     const daemon = await startContainerd(scratch);
-    const call = (args: string[]): Promise<string> => run([...daemon.ctr, "images", ...args], { env: { ...scratch.env, ...env } });
-    const registryFlags = async (site: Site): Promise<string[]> => [
-      ...["--hosts-dir", await writeHosts(scratch, site)],
-      ...["--user", `${user}:${site.key}`],
-    ];
+    const call = (args: string[]): Promise<string> => daemon.run(["images", ...args], env);
+    const registryFlags = async (site: Site): Promise<string[]> => {
+      const hosts = await writeHosts(scratch, site);
+      return ["--hosts-dir", hosts, "--user", `${user}:${site.key}`];
+    };
     return {
       // ctr keeps no credentials: each command brings them.
       login: async () => {},
@@ -26,14 +24,14 @@ export const containerd: Client = {
         await call(["push", ...(await registryFlags(site)), image]);
         await call(["rm", "--sync", `sample.test/image:${sample.tag}`, image]);
       },
-      async pull(site, image, path) {
+      async pull(site, image, inspect) {
         await call(["pull", ...(await registryFlags(site)), image]);
         const root = scratch.directory("mount");
         await call(["mount", image, root]);
-        const hash = await hashFile(root, path);
+        const result = await inspect(root);
         await call(["unmount", "--rm", root]);
         await call(["rm", "--sync", image]);
-        return hash;
+        return result;
       },
       close: daemon.stop,
     };

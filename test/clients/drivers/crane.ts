@@ -1,8 +1,7 @@
-import { join } from "node:path";
-import { hashFile } from "../../harness/sample-image.ts";
 import { type Site, user } from "../../harness/site.ts";
 import { run } from "../../harness/tools.ts";
 import type { Client } from "./client.ts";
+import { unpack } from "./container-tools.ts";
 
 /** crane, and gcrane, which has its commands too. */
 function craneLike(program: "crane" | "gcrane"): Client {
@@ -19,11 +18,10 @@ function craneLike(program: "crane" | "gcrane"): Client {
         async push(site, sample, image) {
           await call(site, ["push", sample.layout, image]);
         },
-        async pull(site, image, path) {
-          const directory = scratch.directory(program);
-          await call(site, ["export", image, join(directory, "tree.tar")]);
-          await run(["tar", "-C", directory, "-xf", join(directory, "tree.tar"), path]);
-          return hashFile(directory, path);
+        async pull(site, image, inspect) {
+          const tree = `${scratch.path}/exported.tar`;
+          await call(site, ["export", image, tree]);
+          return inspect(await unpack(tree, scratch.directory(program)));
         },
         close: async () => {},
       };

@@ -1,16 +1,16 @@
-import { join } from "node:path";
 import { startDockerd } from "../../harness/dockerd.ts";
-import { hashFile } from "../../harness/sample-image.ts";
 import { user } from "../../harness/site.ts";
 import { run } from "../../harness/tools.ts";
 import type { Client } from "./client.ts";
+import { unpack } from "./container-tools.ts";
 
 export const docker: Client = {
   name: "docker",
   programs: ["docker", "dockerd"],
   async open(scratch, { env = {} } = {}) {
     const daemon = await startDockerd(scratch, env);
-    const call = (args: string[], input = ""): Promise<string> => run(["docker", ...args], { env: { ...daemon.env, ...env }, input });
+    const call = (args: string[], input = ""): Promise<string> =>
+      run(["docker", ...args], { env: { ...daemon.env, ...env }, input });
     return {
       async login({ host, key }) {
         await call(["login", "--username", user, "--password-stdin", host], key);
@@ -20,14 +20,14 @@ export const docker: Client = {
         await call(["push", image]);
         await call(["rmi", image]);
       },
-      async pull(_site, image, path) {
+      async pull(_site, image, inspect) {
         await call(["pull", image]);
         const container = (await call(["create", image, "/none"])).trim();
-        const copy = join(scratch.directory("docker"), "file");
-        await call(["cp", `${container}:/${path}`, copy]);
+        const tree = `${scratch.path}/exported.tar`;
+        await call(["export", "--output", tree, container]);
         await call(["rm", container]);
         await call(["rmi", image]);
-        return hashFile(copy);
+        return inspect(await unpack(tree, scratch.directory("docker")));
       },
       close: daemon.stop,
     };

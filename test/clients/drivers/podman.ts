@@ -1,4 +1,3 @@
-import { hashFile } from "../../harness/sample-image.ts";
 import { user } from "../../harness/site.ts";
 import { run } from "../../harness/tools.ts";
 import type { Client } from "./client.ts";
@@ -21,13 +20,13 @@ export const podman: Client = {
         await call(["push", ...trustFlags(scratch, site), id, image]);
         await call(["rmi", "--force", id]);
       },
-      async pull(site, image, path) {
+      async pull(site, image, inspect) {
         await call(["pull", "--quiet", ...trustFlags(scratch, site), image]);
         const root = (await call(["image", "mount", image])).trim();
-        const hash = await hashFile(root, path);
+        const result = await inspect(root);
         await call(["image", "unmount", image]);
         await call(["rmi", "--force", image]);
-        return hash;
+        return result;
       },
       close: async () => {},
     };

@@ -1,6 +1,5 @@
 import { cpSync } from "node:fs";
 import { join } from "node:path";
-import { hashFile } from "../../harness/sample-image.ts";
 import { run } from "../../harness/tools.ts";
 import type { Client } from "./client.ts";
 import { trustFlags } from "./container-tools.ts";
@@ -19,14 +18,26 @@ export const umoci: Client = {
         cpSync(sample.layout, layout, { recursive: true });
         // A layer of umoci's own making on top.
         await call(["umoci", "insert", "--image", `${layout}:${sample.tag}`, join(layout, "oci-layout"), "/inserted"]);
-        await call(["skopeo", "copy", ...trustFlags(scratch, site, "dest-"), `oci:${layout}:${sample.tag}`, `docker://${image}`]);
+        await call([
+          "skopeo",
+          "copy",
+          ...trustFlags(scratch, site, "dest-"),
+          `oci:${layout}:${sample.tag}`,
+          `docker://${image}`,
+        ]);
       },
-      async pull(site, image, path) {
+      async pull(site, image, inspect) {
         const directory = scratch.directory("umoci");
         const layout = join(directory, "layout");
-        await call(["skopeo", "copy", ...trustFlags(scratch, site, "src-"), `docker://${image}`, `oci:${layout}:pulled`]);
+        await call([
+          "skopeo",
+          "copy",
+          ...trustFlags(scratch, site, "src-"),
+          `docker://${image}`,
+          `oci:${layout}:pulled`,
+        ]);
         await call(["umoci", "unpack", "--image", `${layout}:pulled`, join(directory, "bundle")]);
-        return hashFile(directory, "bundle/rootfs", path);
+        return inspect(join(directory, "bundle/rootfs"));
       },
       close: async () => {},
     };
