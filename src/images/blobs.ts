@@ -19,26 +19,20 @@ export interface StoredBlob {
   key: StorageKey;
 }
 
-interface BlobRow {
-  id: number;
-  size: number;
-  storage_key: StorageKey;
-}
+const columns = "b.id, b.digest, b.size, b.storage_key AS key";
+
+type BlobRow = StoredBlob & { id: number };
 
 /** The blob, if it is linked in this repository; whether it exists elsewhere is not told. */
-export async function findBlob(
-  { database, registry, name }: Repository,
-  digest: Digest,
-): Promise<StoredBlob | undefined> {
-  const row = await database.readRow<BlobRow>(
-    `SELECT id, size, storage_key FROM blobs b WHERE store = ? AND digest = ? AND EXISTS (SELECT 1 FROM blob_links
+export function findBlob({ database, registry, name }: Repository, digest: Digest): Promise<StoredBlob | undefined> {
+  return database.readRow<BlobRow>(
+    `SELECT ${columns} FROM blobs b WHERE store = ? AND digest = ? AND EXISTS (SELECT 1 FROM blob_links
        WHERE blob_id = b.id AND repository_id = (SELECT id FROM repositories WHERE registry_id = ? AND name = ?))`,
     registry.store,
     digest,
     registry.id,
     name,
   );
-  return row === undefined ? undefined : { digest, size: row.size, key: row.storage_key };
 }
 
 /** A blob's bytes: from memory where they are few and whole, else as its store hands them out. */
@@ -70,7 +64,7 @@ export function* findElsewhere(
   elsewhere: Elsewhere,
 ): Steps<BlobRow | undefined> {
   if (elsewhere === "none" || elsewhere.length === 0) return undefined;
-  const blob = "SELECT b.id, b.size, b.storage_key FROM blobs b JOIN blob_links l ON l.blob_id = b.id";
+  const blob = `SELECT ${columns} FROM blobs b JOIN blob_links l ON l.blob_id = b.id`;
   if (elsewhere === "registry") {
     return yield* first<BlobRow>(
       `${blob} WHERE b.store = ? AND b.digest = ? AND l.registry_id = ? LIMIT 1`,

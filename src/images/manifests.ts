@@ -1,7 +1,5 @@
-import type { StorageKey } from "../blobs/blob-store.ts";
-import { type Steps } from "../metadata/statement.ts";
 import { type Digest, digestAlgorithm, digestOf } from "../names/digest.ts";
-import { type Elsewhere, findElsewhere } from "./blobs.ts";
+import { type Elsewhere, findBlob, findElsewhere } from "./blobs.ts";
 import { type Descriptor, type ManifestDocument, parseManifest } from "./manifest-document.ts";
 import { putManifest } from "./put-manifest.ts";
 import { commandInput, type Repository } from "./repository.ts";
@@ -99,10 +97,12 @@ async function configFacts(
 ): Promise<ConfigFacts> {
   const none = { imageCreatedAt: 0, platform: null };
   if (config === null || !imageConfigs.has(config.mediaType)) return none;
-  const blob = await repository.database.read(configBlob(repository, config.digest, elsewhere));
+  const blob =
+    (await findBlob(repository, config.digest)) ??
+    (await repository.database.read(findElsewhere(commandInput(repository), config.digest, elsewhere)));
   if (blob === undefined || blob.size > maxConfigSize) return none;
   try {
-    const bytes = await repository.store.readSmall(blob.storage_key);
+    const bytes = await repository.store.readSmall(blob.key);
     const { created, os, architecture } = JSON.parse(Buffer.from(bytes).toString("utf8")) as Record<string, unknown>;
     const at = typeof created === "string" ? Date.parse(created) : Number.NaN;
     const named = typeof os === "string" && typeof architecture === "string";
@@ -115,15 +115,6 @@ async function configFacts(
     if (error instanceof SyntaxError || error instanceof TypeError) return none;
     throw error;
   }
-}
-
-function* configBlob(
-  repository: Repository,
-  digest: string,
-  elsewhere: Elsewhere,
-): Steps<{ size: number; storage_key: StorageKey } | undefined> {
-  const here = yield* findElsewhere(commandInput(repository), digest, [repository.name]);
-  return here ?? (yield* findElsewhere(commandInput(repository), digest, elsewhere));
 }
 
 /** The digest that a push by tag gives a manifest, or the stated one if the bytes have it; else `undefined`. */

@@ -49,11 +49,11 @@ function* linkedBlobs(input: PutManifestInput, repositoryId: number): Steps<Need
   const digests = [...new Set(needed.map(({ digest }) => digest))];
   const list = inList(digests);
   const rows = yield* all<{ id: number; digest: string; size: number }>(
-    `SELECT b.id, b.digest, b.size FROM blobs b JOIN blob_links l ON l.blob_id = b.id AND l.repository_id = ?
-     WHERE b.store = ? AND b.digest IN (${list.marks})`,
-    repositoryId,
+    `SELECT id, digest, size FROM blobs b WHERE store = ? AND digest IN (${list.marks})
+     AND EXISTS (SELECT 1 FROM blob_links WHERE repository_id = ? AND blob_id = b.id)`,
     input.store,
     ...list.padded,
+    repositoryId,
   );
   const found = new Map(rows.map((row) => [row.digest, row]));
   const missing: string[] = [];
@@ -153,11 +153,11 @@ function* storeChildren(
       digest,
     );
     const blob = yield* first<{ id: number }>(
-      `SELECT b.id FROM blobs b JOIN blob_links l ON l.blob_id = b.id AND l.repository_id = ?
-       WHERE b.store = ? AND b.digest = ?`,
-      repositoryId,
+      `SELECT id FROM blobs b WHERE store = ? AND digest = ?
+       AND EXISTS (SELECT 1 FROM blob_links WHERE repository_id = ? AND blob_id = b.id)`,
       input.store,
       digest,
+      repositoryId,
     );
     if (blob !== undefined) yield* referBlob(manifestId, repositoryId, blob.id);
   }

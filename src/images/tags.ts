@@ -10,8 +10,8 @@ interface TagState {
 
 export function* findTag(repositoryId: number, tag: string): Steps<TagState | undefined> {
   return yield* first<TagState>(
-    `SELECT t.manifest_id AS manifestId, m.digest FROM tags t JOIN manifests m ON m.id = t.manifest_id
-     WHERE t.repository_id = ? AND t.name = ?`,
+    `SELECT id AS manifestId, digest FROM manifests
+     WHERE id = (SELECT manifest_id FROM tags WHERE repository_id = ? AND name = ?)`,
     repositoryId,
     tag,
   );
