@@ -20,7 +20,10 @@ export interface Peer {
 const accept = manifestType;
 
 export async function startBerthPeer(options: { tls: boolean; workers: number }): Promise<Peer> {
-  const berth = await startBerth({ tls: options.tls, args: ["--workers", String(options.workers)] });
+  const berth = await startBerth({
+    tls: options.tls,
+    args: ["--workers", String(options.workers), "--log-level", "warn"],
+  });
   const token = await berth.token("repository:my-project/bench:pull,push", "repository:my-project/*:pull,push");
   return {
     name: "berth",
@@ -31,7 +34,7 @@ export async function startBerthPeer(options: { tls: boolean; workers: number })
   };
 }
 
-/** Debian's docker-registry 2.8.2: files on the same disk, authentication and access log off. */
+/** Debian's docker-registry 2.8.2: files on the same disk, authentication off, no line for each request either. */
 export async function startRegistryPeer(certificate: Certificate | undefined): Promise<Peer> {
   const directory = mkdtempSync(join(tmpdir(), "berth-bench-registry-"));
   const port = freePort();

@@ -14,6 +14,7 @@ export class Freshness {
   readonly #listeners: [VersionName, () => void][] = [];
   readonly #versions = new Map<string, number>();
   #changeCount = -1;
+  #looked = false;
 
   constructor(database: Database) {
     this.#database = database;
@@ -24,7 +25,16 @@ export class Freshness {
     this.#listeners.push([name, empty]);
   }
 
+  /**
+   * Once in a turn of the event loop: the requests of one turn had all arrived when it began, so that what the first
+   * of them sees is no older than any of them.
+   */
   async refresh(): Promise<void> {
+    if (this.#looked) return;
+    this.#looked = true;
+    setImmediate(() => {
+      this.#looked = false;
+    });
     const count = this.#database.changeCount();
     if (count === this.#changeCount) return;
     const rows = await this.#database.read(all<{ name: string; value: number }>("SELECT name, value FROM versions"));

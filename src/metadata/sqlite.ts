@@ -22,7 +22,8 @@ export class SqliteConnection {
       this.exec("PRAGMA foreign_keys = ON");
       this.exec("PRAGMA wal_autocheckpoint = 4000");
     }
-    this.exec("PRAGMA cache_size = -32000");
+    // KiB; the readers' pages are in the system's cache too, once for all of them.
+    this.exec(`PRAGMA cache_size = ${mode === "write" ? -32_000 : -8000}`);
   }
 
   /** A statement of which nothing is wanted back. */

@@ -13,7 +13,7 @@ export function requireDigest(text: string): Digest {
   return digest;
 }
 
-function headersOf(digest: Digest): Record<string, string> {
+function headersOf(digest: Digest): Record<string, string> & { etag: string } {
   return {
     ...apiVersion,
     "content-type": "application/octet-stream",
@@ -44,7 +44,8 @@ export async function getBlob(call: RepositoryCall): Promise<Response> {
   const headers = headersOf(blob.digest);
   if (isNotModified(call.request, blob.digest)) return new Response(null, { status: 304, headers });
   const header = call.request.headers.get("range");
-  const range = header === null ? undefined : parseRange(header, blob.size);
+  const range =
+    header === null || !isSameContent(call.request, headers.etag) ? undefined : parseRange(header, blob.size);
   if (range === "unsatisfiable") {
     throw new BerthError("RANGE_INVALID", undefined, { headers: { "content-range": `bytes */${blob.size}` } });
   }
@@ -61,6 +62,12 @@ export async function getBlob(call: RepositoryCall): Promise<Response> {
     status,
     headers,
   });
+}
+
+/** Whether a Range is of the content that the client has begun with: If-Range names its ETag. [RFC 9110 section 13.1.5] */
+function isSameContent({ headers }: Request, etag: string): boolean {
+  const condition = headers.get("if-range");
+  return condition === null || condition === etag;
 }
 
 export async function removeBlob(call: RepositoryCall): Promise<Response> {

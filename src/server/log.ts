@@ -29,7 +29,7 @@ const drainPatience = 500;
  * several processes on one pipe never mix (PIPE_BUF).
  */
 export function openLog(level: string, processName: string): Log {
-  const destination = pino.destination({ fd: 1, sync: false, minLength: 2048, maxWrite: 4096 });
+  const destination = pino.destination({ fd: 1, sync: false, minLength: 3600, maxWrite: 4096 });
   setInterval(() => destination.flush(), 200).unref();
   // Nobody reads the log any more: the registry goes on without it.
   destination.on("error", () => {});

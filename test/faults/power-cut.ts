@@ -10,22 +10,25 @@ import type { Random } from "./random.ts";
 export class PowerCutDisk {
   readonly #scratch: string;
   #round = 0;
+  /** Records of the journal that the disk has had. */
+  #replayed = 0;
   #disk: Disk;
   /** Where the disk is mounted, so to say; another place after each cut. */
   path: string;
 
-  private constructor(scratch: string) {
+  private constructor(scratch: string, directories: readonly string[]) {
     this.#scratch = scratch;
     mkdirSync(join(scratch, "origin-0"));
+    for (const name of directories) mkdirSync(join(scratch, "origin-0", name));
     [this.path, this.#disk] = this.#mount();
   }
 
-  /** An empty disk; compiles the program that watches it. */
-  static async make(): Promise<PowerCutDisk> {
+  /** A disk with some empty directories; compiles the program that watches it. */
+  static async make(...directories: string[]): Promise<PowerCutDisk> {
     const scratch = realpathSync(mkdtempSync(join(tmpdir(), "berth-cut-")));
     const source = join(import.meta.dir, "power-cut.c");
     await run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", `${scratch}/watch.so`, source]);
-    return new PowerCutDisk(scratch);
+    return new PowerCutDisk(scratch, directories);
   }
 
   /** @param lies whether syncs are to sync nothing */
@@ -43,7 +46,7 @@ export class PowerCutDisk {
    * changing it: nothing may have been changed in a way that the journal does not see.
    */
   missed(): string[] {
-    this.#disk.replay(readJournals(this.#journal));
+    this.#replay();
     return this.#disk.missed();
   }
 
@@ -52,13 +55,19 @@ export class PowerCutDisk {
    * @param chance decides what is left of what was not synced; without, nothing is
    */
   cut(chance?: Random): void {
-    this.#disk.replay(readJournals(this.#journal));
+    this.#replay();
     const before = [this.path, this.#journal, this.#origin];
     this.#round++;
     mkdirSync(this.#origin);
     this.#disk.cut(this.#origin, chance);
     for (const path of before) rmSync(path, { recursive: true });
     [this.path, this.#disk] = this.#mount();
+  }
+
+  #replay(): void {
+    const records = readJournals(this.#journal).slice(this.#replayed);
+    this.#disk.replay(records);
+    this.#replayed += records.length;
   }
 
   remove(): void {
@@ -69,6 +78,7 @@ export class PowerCutDisk {
   #mount(): [string, Disk] {
     const path = join(this.#scratch, `disk-${this.#round}`);
     mkdirSync(this.#journal);
+    this.#replayed = 0;
     cpSync(this.#origin, path, { recursive: true });
     return [path, new Disk(path, this.#origin)];
   }

@@ -28,14 +28,18 @@ export async function startDockerd(scratch: Scratch, env: Record<string, string>
     DOCKER_CLI_EXPERIMENTAL: "enabled",
     DOCKER_BUILDKIT: "0",
   };
-  const places = ["--data-root", `${directory}/data`, "--exec-root", `${directory}/exec`, "--pidfile", `${directory}/pid`];
+  const places = [
+    "--data-root",
+    `${directory}/data`,
+    "--exec-root",
+    `${directory}/exec`,
+    "--pidfile",
+    `${directory}/pid`,
+  ];
   const quiet = ["--bridge", "none", "--iptables=false", "--ip6tables=false"];
-  const daemon = await startDaemon(
-    ["dockerd", "--host", socket, "--config-file", config, ...places, ...quiet],
-    {
-      env: { ...scratch.env, ...env },
-      ready: async () => (await attempt(["docker", "version"], { env: client })).code === 0,
-    },
-  );
+  const daemon = await startDaemon(["dockerd", "--host", socket, "--config-file", config, ...places, ...quiet], {
+    env: { ...scratch.env, ...env },
+    ready: async () => (await attempt(["docker", "version"], { env: client })).code === 0,
+  });
   return { env: client, stop: daemon.stop };
 }

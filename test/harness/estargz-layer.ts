@@ -22,6 +22,9 @@ export interface EstargzEntry {
 /** Length of the footer: an empty gzip member whose extra field says where the table of contents begins. */
 export const estargzFooterSize = 51;
 
+/** Where in the footer the offset stands, in hex. */
+const footerPayload = 16;
+
 export async function makeEstargzLayer(files: Record<string, Uint8Array>): Promise<EstargzLayer> {
   const members: Uint8Array[] = [];
   const tars: Uint8Array[] = [];
@@ -50,9 +53,9 @@ export async function makeEstargzLayer(files: Record<string, Uint8Array>): Promi
 
 /** Where the table of contents begins, from the footer's bytes. */
 export function contentsOffsetOf(footerBytes: Uint8Array): number {
-  const match = /SG\x16\0([0-9a-f]{16})STARGZ/.exec(Buffer.from(footerBytes).toString("latin1"));
+  const match = /^[0-9a-f]{16}(?=STARGZ)/.exec(Buffer.from(footerBytes).subarray(footerPayload).toString("latin1"));
   if (match === null) throw new Error("the layer has no eStargz footer");
-  return Number.parseInt(match[1] as string, 16);
+  return Number.parseInt(match[0], 16);
 }
 
 /** A file's header and content, without the end of the archive. */

@@ -134,9 +134,8 @@ export class Pusher {
    */
   async blob(digest: string): Promise<number | undefined> {
     const reply = await this.#send("GET", `/blobs/${digest}`, [200, 404]);
-    const head = await this.#send("HEAD", `/blobs/${digest}`, [200, 404]);
-    if (reply.status !== head.status) throw new Error(`${digest}: GET ${reply.status}, HEAD ${head.status}`);
     if (reply.status === 404 || reply.body === null) return undefined;
+    const head = await this.#send("HEAD", `/blobs/${digest}`, 200);
     const hash = createHash("sha256");
     let size = 0;
     for await (const part of reply.body) {

@@ -214,9 +214,8 @@ describe("a Location is good once", () => {
     const ahead = place.replace(/\d+$/, (epoch) => String(Number(epoch) + 1));
     expect(ahead).not.toBe(place);
     for (const method of ["GET", "PATCH", "DELETE"]) expectReply(await caller.send(method, ahead), unknown);
-    for (const id of ["x", "..", "00000000-0000-0000-0000-000000000000.0", "%00", `${"0".repeat(300)}.0`]) {
-      const reply = await caller.send("PATCH", `${begin}${id}`, { body: "x" });
-      expect([400, 404]).toContain(reply.status);
+    for (const id of ["x", "00000000-0000-0000-0000-000000000000.0", "%00", "%2e%2e%2f", `${"0".repeat(300)}.0`]) {
+      expectReply(await caller.send("PATCH", `${begin}${id}`, { body: "x" }), unknown);
     }
   });
 

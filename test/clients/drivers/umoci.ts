@@ -14,17 +14,15 @@ export const umoci: Client = {
     return {
       login: (site) => skopeoLogin(scratch, site, env),
       async push(site, sample, image) {
-        const layout = join(scratch.directory("umoci"), "layout");
+        const directory = scratch.directory("umoci");
+        const layout = join(directory, "layout");
+        const source = `${layout}:${sample.tag}`;
         cpSync(sample.layout, layout, { recursive: true });
-        // A layer of umoci's own making on top.
-        await call(["umoci", "insert", "--image", `${layout}:${sample.tag}`, join(layout, "oci-layout"), "/inserted"]);
-        await call([
-          "skopeo",
-          "copy",
-          ...trustFlags(scratch, site, "dest-"),
-          `oci:${layout}:${sample.tag}`,
-          `docker://${image}`,
-        ]);
+        // A layer of umoci's own making on top. (`umoci insert` now and then leaves the end of its tar file out.)
+        await call(["umoci", "unpack", "--image", source, join(directory, "bundle")]);
+        await Bun.write(join(directory, "bundle/rootfs/added"), "added\n");
+        await call(["umoci", "repack", "--image", source, join(directory, "bundle")]);
+        await call(["skopeo", "copy", ...trustFlags(scratch, site, "dest-"), `oci:${source}`, `docker://${image}`]);
       },
       async pull(site, image, inspect) {
         const directory = scratch.directory("umoci");

@@ -1,0 +1,109 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { type Berth, startBerth, until } from "../harness/berth.ts";
+import { digestOf, mediaTypes } from "../harness/image-layout.ts";
+import { Pusher } from "../harness/pusher.ts";
+import { downloads, type Site, uploads } from "./broken-routes.ts";
+import { faultsIn } from "./clients.ts";
+import { openFiles, ownMemory, serverProcesses } from "./processes.ts";
+import { announcedSeed, contentBytes, countFrom, makeContent, Random } from "./random.ts";
+import { stagedBytes } from "./verify.ts";
+
+/** 150 for each route in a short run; `BERTH_ABORTS=1000 npm test -- faults` for a long one. */
+const aborts = countFrom("BERTH_ABORTS", 150);
+const random = new Random(announcedSeed("aborts"));
+const atOnce = 8;
+
+/** No more than run at once: an upload that is left over, even one, soon keeps others from beginning. */
+const openUploads = `limits: { open-uploads: ${atOnce} }\n`;
+const repository = "my-project/aborts";
+
+describe.each([
+  ["files that the kernel sends", "file", { ...downloads, ...uploads }],
+  ["streams", "stream", downloads],
+] as const)("clients that go away, with %s", (_, transfer, routes) => {
+  let berth: Berth;
+  let site: Site;
+  /** Of the API process. */
+  let quiet: Record<string, number>;
+
+  beforeAll(async () => {
+    const stores = `stores: { default: { driver: filesystem, transfer: ${transfer} } }\n`;
+    berth = await startBerth({ config: openUploads + stores, args: ["--log-level", "warn"] });
+    const [api] = serverProcesses(berth.pid, berth.port).api as [number];
+    quiet = descriptors(api);
+    site = await makeSite(berth);
+  });
+
+  afterAll(async () => {
+    await berth.stop();
+  });
+
+  test.each(Object.entries(routes))(`%s, ${aborts} times`, async (_route, breakOne) => {
+    const before = serverProcesses(berth.pid, berth.port);
+    const [api] = before.api as [number];
+    const run = async (count: number): Promise<void> => {
+      const loop = async (own: Random, times: number): Promise<void> => {
+        for (let i = 0; i < times; i++) await breakOne(site, own);
+      };
+      await Promise.all(Array.from({ length: atOnce }, () => loop(random.fork(), Math.ceil(count / atOnce))));
+    };
+    await run(aborts / 4);
+    await untilQuiet(api);
+    const memory = ownMemory(api);
+    await run((aborts * 3) / 4);
+
+    await untilQuiet(api);
+    expect(serverProcesses(berth.pid, berth.port)).toEqual(before);
+    expect(faultsIn(berth.output())).toEqual([]);
+    await until(() => stagedBytes(berth.data).size === 0 || undefined);
+    // Garbage of the runtime comes and goes; what every request leaves behind adds up to more.
+    expect(ownMemory(api) - memory).toBeLessThan(64 * 2 ** 20);
+    expect(await site.pusher.blob(site.blob.digest)).toBe(site.blob.size);
+  });
+
+  test("no upload is left over", async () => {
+    const started = await Promise.all(Array.from({ length: atOnce }, () => site.pusher.start()));
+    await expect(site.pusher.start()).rejects.toThrow("TOOMANYREQUESTS");
+    for (const { location } of started) await site.pusher.cancel(location);
+  });
+
+  /** Waits until a process has the descriptors that it had before any client came: none is lost with a client. */
+  async function untilQuiet(pid: number): Promise<void> {
+    await until(
+      () => (Bun.deepEquals(descriptors(pid), quiet) ? true : undefined),
+      10_000,
+      () => `process ${pid} holds ${openFiles(pid).join(", ")}`,
+    );
+  }
+});
+
+/** How many descriptors a process has of each kind: a path, `socket` and so on. */
+function descriptors(pid: number): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const file of openFiles(pid)) {
+    const kind = file.replace(/:\[\d+\]$/, "");
+    counts[kind] = (counts[kind] ?? 0) + 1;
+  }
+  return counts;
+}
+
+/** A blob that no socket's buffer holds, and a listing that none does: 50,000 tags with long names. */
+async function makeSite(berth: Berth): Promise<Site> {
+  const authorization = `Bearer ${await berth.token(`repository:${repository}:pull,push,delete`)}`;
+  const pusher = new Pusher({ url: berth.url, repository, authorization });
+  const blob = makeContent(random, 24 << 20);
+  await pusher.upload(blob.digest, contentBytes(blob));
+  for (let i = 0; i < 500; i++) {
+    const annotations = { number: String(i) };
+    const document = { schemaVersion: 2, mediaType: mediaTypes.index, manifests: [], annotations };
+    const bytes = Buffer.from(JSON.stringify(document));
+    const tags = Array.from(
+      { length: 100 },
+      (_, tag) => `${String(i * 100 + tag).padStart(6, "0")}-${"tag".repeat(30)}`,
+    );
+    await pusher.putManifest(digestOf(bytes), { bytes, mediaType: mediaTypes.index }, tags);
+  }
+  const listing = (await (await berth.fetch(`/v2/${repository}/tags/list`)).bytes()).length;
+  expect(listing).toBeGreaterThan(8_000_000);
+  return { port: berth.port, authorization, repository, pusher, blob, listing };
+}
