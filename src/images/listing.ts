@@ -67,18 +67,19 @@ export function* childSegments(registryId: number, path: string): Steps<string[]
   const prefix = `${path}/`;
   const end = `${path}0`; // '0' is the character after '/'
   const segments: string[] = [];
-  for (let after = prefix; ;) {
+  for (let from = prefix; ;) {
     const row = yield* first<{ name: string }>(
-      "SELECT name FROM repositories WHERE registry_id = ? AND name > ? AND name < ? ORDER BY name LIMIT 1",
+      "SELECT name FROM repositories WHERE registry_id = ? AND name >= ? AND name < ? ORDER BY name LIMIT 1",
       registryId,
-      after,
+      from,
       end,
     );
     if (row === undefined) return [...new Set(segments)].sort();
     const segment = row.name.slice(prefix.length).split("/", 1)[0] as string;
     segments.push(segment);
-    // Past the whole subtree when the segment itself was met below it, past the name alone otherwise.
-    after = row.name.length > prefix.length + segment.length ? `${prefix}${segment}0` : row.name;
+    // Past the whole subtree when the segment itself was met below it; past the name alone otherwise, for which '!'
+    // stands, the smallest character that a name cannot hold.
+    from = `${prefix}${segment}${row.name.length > prefix.length + segment.length ? "0" : "!"}`;
   }
 }
 

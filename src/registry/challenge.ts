@@ -1,5 +1,6 @@
 import { BerthError } from "../http/berth-error.ts";
 import type { BadCredential } from "../identity/authenticator.ts";
+import { hostNameOf } from "./hosts.ts";
 
 /** Where the client can see the registry, as it asked for it. */
 interface Asked {
@@ -18,7 +19,7 @@ export function unauthorized(
   message?: string,
   error?: "insufficient_scope" | "invalid_token",
 ): BerthError {
-  let challenge = `Bearer realm="${asked.scheme}://${asked.host}/v2/token",service="${asked.host.split(":", 1)[0]}"`;
+  let challenge = `Bearer realm="${asked.scheme}://${asked.host}/v2/token",service="${hostNameOf(asked.host)}"`;
   if (scope !== "") challenge += `,scope="${scope}"`;
   if (error !== undefined) challenge += `,error="${error}"`;
   return new BerthError("UNAUTHORIZED", message, { headers: { "www-authenticate": challenge } });

@@ -21,6 +21,18 @@ const containerRegistry = ["gcr.io", "us.gcr.io", "eu.gcr.io", "asia.gcr.io"];
 /** The host whose registries answer under every name that is not configured. */
 export const defaultHost = "gcr.io";
 
+const wellFormed = /^(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::\d{1,5})?$/;
+
+/** Whether a Host header is a host, with a port or without: anything else goes into no challenge. [RFC 9110 section 7.2] */
+export function isHost(header: string): boolean {
+  return wellFormed.test(header);
+}
+
+/** A Host header without its port. */
+export function hostNameOf(header: string): string {
+  return header.replace(/:\d+$/, "");
+}
+
 /** Finds the host that a request means. */
 export class Hosts {
   readonly #hosts: ReadonlyMap<string, Host>;
@@ -36,7 +48,8 @@ export class Hosts {
 
   /** @param header the Host header, with a port or without */
   find(header: string): RequestedHost {
-    const name = (header.startsWith("[") ? header : (header.split(":", 1)[0] as string)).toLowerCase();
+    // A name may end with the dot of the root.
+    const name = hostNameOf(header).toLowerCase().replace(/\.$/, "");
     const host = this.#hosts.get(name) ?? (this.#hosts.get(defaultHost) as Host);
     return {
       host,

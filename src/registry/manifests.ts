@@ -89,7 +89,8 @@ export async function removeManifest(call: RepositoryCall): Promise<Response> {
   return reply(202);
 }
 
-function parseReference(text: string): { tag: string } | { digest: Digest } {
+/** @throws BerthError DIGEST_INVALID, TAG_INVALID */
+export function parseReference(text: string): { tag: string } | { digest: Digest } {
   if (text.includes(":")) {
     const digest = parseDigest(text);
     if (digest === undefined)

@@ -88,6 +88,7 @@ async function answerRepository(
 ): Promise<Response> {
   const { rooms, requested, identity } = call;
   const { name, project, image } = target.repository;
+  const reference = "reference" in target ? target.reference : "id" in target ? target.id : "";
   call.notes.repository = name;
   const isRoot = image === "";
   if (isRoot && target.kind !== "tags") {
@@ -101,20 +102,19 @@ async function answerRepository(
   if (isRefusal(grant)) {
     if (grant.refused === "anonymous") throw unauthorized(asked, scope);
     if (grant.refused === "bounds") throw unauthorized(asked, scope, undefined, "insufficient_scope");
-    const reference = "reference" in target ? target.reference : "id" in target ? target.id : name;
-    throw new BerthError("DENIED", `Permission denied for "${reference}" from request "${call.path}".`);
+    throw new BerthError("DENIED", `Permission denied for "${reference || name}" from request "${call.path}".`);
   }
+  route.check?.(reference);
   let registry = await rooms.registries.find(requested.host.name, project);
   if (registry === undefined && route.pushes) {
     await preparePush(call, project);
     registry = await rooms.registries.find(requested.host.name, project);
   }
   if (registry === undefined) {
-    if (target.kind === "referrers") return emptyReferrers(target.reference);
+    if (target.kind === "referrers") return emptyReferrers();
     throw new BerthError(route.absent, undefined, { detail: { name } });
   }
   const repository = openRepository(grant, rooms, registry, name);
-  const reference = "reference" in target ? target.reference : "id" in target ? target.id : "";
   const base = `/v2/${name}`;
   const access = accesses[0] as Access;
   return route.handler({ ...call, repository, reference, base, isRoot, access, scope, asked });

@@ -1,7 +1,7 @@
 import type { Permission } from "../access/permissions.ts";
 import type { ErrorCode } from "../http/error-table.ts";
-import { getBlob, headBlob, removeBlob } from "./blobs.ts";
-import { getManifest, putManifest, removeManifest } from "./manifests.ts";
+import { getBlob, headBlob, removeBlob, requireDigest } from "./blobs.ts";
+import { getManifest, parseReference, putManifest, removeManifest } from "./manifests.ts";
 import { getReferrers } from "./referrers.ts";
 import type { RepositoryCall } from "./router.ts";
 import { listRepository } from "./tags.ts";
@@ -15,6 +15,8 @@ export interface Route {
   pushes: boolean;
   /** What is said where the registry does not exist. */
   absent: ErrorCode;
+  /** Refuses a reference that breaks its grammar. */
+  check?: (reference: string) => void;
   handler(call: RepositoryCall): Promise<Response>;
 }
 
@@ -52,15 +54,15 @@ const remove = (absent: ErrorCode, handler: Handler): Route => ({
 /** Every address in a repository: kind of path, method, what it takes, who answers. */
 export const routes: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
   manifests: {
-    GET: pull("MANIFEST_UNKNOWN", getManifest),
-    HEAD: pull("MANIFEST_UNKNOWN", getManifest),
-    PUT: push(putManifest),
-    DELETE: remove("MANIFEST_UNKNOWN", removeManifest),
+    GET: { ...pull("MANIFEST_UNKNOWN", getManifest), check: parseReference },
+    HEAD: { ...pull("MANIFEST_UNKNOWN", getManifest), check: parseReference },
+    PUT: { ...push(putManifest), check: parseReference },
+    DELETE: { ...remove("MANIFEST_UNKNOWN", removeManifest), check: parseReference },
   },
   blobs: {
-    GET: pull("BLOB_UNKNOWN", getBlob),
-    HEAD: pull("BLOB_UNKNOWN", headBlob),
-    DELETE: remove("BLOB_UNKNOWN", removeBlob),
+    GET: { ...pull("BLOB_UNKNOWN", getBlob), check: requireDigest },
+    HEAD: { ...pull("BLOB_UNKNOWN", headBlob), check: requireDigest },
+    DELETE: { ...remove("BLOB_UNKNOWN", removeBlob), check: requireDigest },
   },
   uploads: { POST: push(postUpload) },
   upload: {
@@ -70,5 +72,5 @@ export const routes: Readonly<Record<string, Readonly<Record<string, Route>>>> =
     DELETE: push(deleteUpload),
   },
   tags: { GET: list(listRepository) },
-  referrers: { GET: pull("NAME_UNKNOWN", getReferrers) },
+  referrers: { GET: { ...pull("NAME_UNKNOWN", getReferrers), check: requireDigest } },
 };

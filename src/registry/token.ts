@@ -1,4 +1,5 @@
 import { isRefusal } from "../access/access-control.ts";
+import { withinBounds } from "../access/caller.ts";
 import { BerthError } from "../http/berth-error.ts";
 import { readBody } from "../http/body.ts";
 import type { TokenAccess } from "../identity/registry-tokens.ts";
@@ -71,9 +72,11 @@ export async function issueToken(call: RegistryCall, scopes: readonly string[]):
 async function grantedActions(call: RegistryCall, scope: Scope): Promise<string[]> {
   const { project } = scope;
   if (project === undefined) return call.identity.caller.principal === anonymous ? [] : scope.actions;
-  if (scope.actions.includes("push")) await preparePush(call, project);
   const { name: host } = call.requested.host;
   const resource = repositoryResource(bucketName(host, project), scope.name);
+  // A token that was made for less gets no more by being shown again.
+  const bounded = !withinBounds(call.identity.caller, "storage.objects.create", resource);
+  if (scope.actions.includes("push") && !bounded) await preparePush(call, project);
   const granted: string[] = [];
   for (const action of scope.actions) {
     const accesses = actionPermissions(action).map((permission) => ({ permission, resource, project }));

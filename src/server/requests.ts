@@ -1,6 +1,7 @@
 import type { Server } from "bun";
 import { BerthError, toBerthError } from "../http/berth-error.ts";
 import type { Incoming, RegistryRooms, RequestNotes } from "../registry/context.ts";
+import { isHost } from "../registry/hosts.ts";
 import { errorReply } from "../registry/replies.ts";
 import { answerRegistry } from "../registry/router.ts";
 import type { Forwarding } from "./forwarded.ts";
@@ -32,6 +33,7 @@ export function requestHandler(dependencies: RequestDependencies) {
     const { notes, path } = incoming;
     let response: Response;
     try {
+      if (!isHost(incoming.host)) throw new BerthError("REQUEST_INVALID", "The Host header is not a host.");
       const probe = probes.answer(path, request.method);
       response = await (probe ?? answerRegistry(rooms, incoming));
       if (probe !== undefined) notes.route = "probe";
@@ -67,7 +69,11 @@ function incomingOf(
 ): Incoming {
   const { path, query } = splitUrl(request.url);
   const address = server.requestIP(request)?.address ?? "";
-  const direct = { scheme, host: request.headers.get("host") ?? new URL(request.url).host, clientAddress: address };
+  const direct = {
+    scheme,
+    host: request.headers.get("host") ?? `${server.hostname}:${server.port}`,
+    clientAddress: address,
+  };
   const origin = forwarding.isConfigured ? forwarding.originOf(request.headers, direct) : direct;
   const notes: RequestNotes = { route: "other", principal: "", repository: "", received: 0, sent: 0 };
   let armed = performance.now();
@@ -84,7 +90,8 @@ function incomingOf(
 
 /** Path and query as they were sent. Bun has resolved `.` and `..` by now; percent signs it leaves. */
 function splitUrl(url: string): { path: string; query: URLSearchParams } {
-  const start = url.indexOf("/", url.indexOf("//") + 2);
+  // HTTP/1.0 needs no Host; then there is only a path.
+  const start = url.startsWith("/") ? 0 : url.indexOf("/", url.indexOf("//") + 2);
   const mark = url.indexOf("?", start);
   if (mark < 0) return { path: url.slice(start), query: noQuery };
   return { path: url.slice(start, mark), query: new URLSearchParams(url.slice(mark + 1)) };
