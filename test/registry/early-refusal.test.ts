@@ -93,6 +93,11 @@ describe("HTTP/2", () => {
   /** Sends the whole body, then looks at the reply. */
   async function sendThenRead(headers: OutgoingHttpHeaders): Promise<Outcome> {
     const stream = session.request(headers, { endStream: false });
+    let body = "";
+    stream.on("data", (chunk) => {
+      body += String(chunk);
+    });
+    const closed = new Promise((resolve) => stream.on("close", resolve));
     const replied = new Promise<Record<string, unknown>>((resolve, reject) => {
       stream.on("response", resolve);
       stream.on("error", reject);
@@ -106,8 +111,7 @@ describe("HTTP/2", () => {
     }
     stream.end();
     const { ":status": status, ...rest } = await replied;
-    let body = "";
-    for await (const chunk of stream) body += String(chunk);
+    await closed;
     return {
       status: Number(status),
       headers: new Headers(Object.entries(rest) as [string, string][]),
