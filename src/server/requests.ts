@@ -21,6 +21,8 @@ interface RequestDependencies {
 
 /** How long the client of a refused upload may go on sending, so that it gets to read the refusal. */
 const refusedUploadSeconds = 3;
+/** How much of a refused body is read away before the reply. */
+const drainBytes = 64 * 2 ** 20;
 /** Joining and syncing half a tebibyte ends before this; the idle limit does not count meanwhile. */
 const workSeconds = 0;
 
@@ -39,8 +41,12 @@ export function requestHandler(dependencies: RequestDependencies) {
       if (probe !== undefined) notes.route = "probe";
     } catch (error) {
       response = refuse(error, incoming, log);
-      // The rest of the body is read away for a while: a client that is still sending would not see the reply.
-      if (request.body !== null) server.timeout(request, refusedUploadSeconds);
+      // A client that is still sending would not see the reply. Over TLS it may speak HTTP/2, where Bun resets the
+      // stream behind an early reply and some clients (curl) then drop the reply: there the body is read away first.
+      if (request.body !== null) {
+        if (dependencies.scheme === "https") await drain(request);
+        server.timeout(request, refusedUploadSeconds);
+      }
     }
     response.headers.set("x-request-id", incoming.requestId);
     const seconds = (performance.now() - begun) / 1000;
@@ -86,6 +92,22 @@ function incomingOf(
   };
   const working = (): void => server.timeout(request, workSeconds);
   return { request, path, query, ...origin, requestId: crypto.randomUUID(), progress, working, notes };
+}
+
+/** Reads a body away, up to a number of bytes and seconds. */
+async function drain(request: Request): Promise<void> {
+  if (request.body === null || request.bodyUsed || request.body.locked) return;
+  const reader = request.body.getReader();
+  const late = Bun.sleep(refusedUploadSeconds * 1000).then(() => ({ done: true, value: undefined }));
+  try {
+    for (let size = 0; size < drainBytes;) {
+      const { done, value } = await Promise.race([reader.read(), late]);
+      if (done || value === undefined) return;
+      size += value.byteLength;
+    }
+  } catch {
+    // The client is gone: there is nobody to reply to.
+  }
 }
 
 /** Path and query as they were sent. Bun has resolved `.` and `..` by now; percent signs it leaves. */
