@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type Berth, startBerth } from "../harness/berth.ts";
 import { startNginx } from "../harness/nginx.ts";
+import { pushBlob } from "../harness/registry.ts";
 import { hashFile, makeSampleImage, type SampleImage } from "../harness/sample-image.ts";
 import { makeScratch } from "../harness/scratch.ts";
 import { type Site, siteOf } from "../harness/site.ts";
@@ -84,6 +85,21 @@ for (const client of allClients) {
     });
   }
 }
+
+describe("the stores of these servers", () => {
+  for (const [config, streams] of [
+    [streaming, true],
+    ["", false],
+  ] as const) {
+    test(streams ? "stream where they are told to: no reply says its length" : "else send files", async () => {
+      const server = await berth({ config });
+      const { digest } = await pushBlob(server, "my-project/clients/blob", new Uint8Array(2 ** 21), "");
+      const reply = await server.fetch(`/v2/my-project/clients/blob/blobs/${digest}`);
+      expect((await reply.bytes()).length).toBe(2 ** 21);
+      expect(reply.headers.has("content-length")).toBe(!streams);
+    });
+  }
+});
 
 describe("what one client pushed another can pull", () => {
   for (const client of allClients) {
