@@ -1,10 +1,11 @@
 import { BerthError } from "../http/berth-error.ts";
 import { listChildren, listManifests, listTags, repositoryId } from "../images/listing.ts";
-import { maxPage, nextLink, pageSize, streamJson } from "./replies.ts";
+import { nextLink, pageSize, streamJson } from "./replies.ts";
 import type { RepositoryCall } from "./router.ts";
 
 /** Rows read from the database at a time: what a listing keeps in memory, however long it is. */
-const batch = 500;
+const manifestBatch = 50;
+const tagBatch = 1000;
 
 /**
  * `tags/list` as the specification has it and Container Registry extended it: without `n` everything in one streamed
@@ -70,7 +71,7 @@ async function* manifestMap({ repository }: RepositoryCall, id: number | undefin
   if (id === undefined) return;
   let separator = "";
   for (let last = ""; ;) {
-    const manifests = await listManifests(repository, id, last, batch);
+    const manifests = await listManifests(repository, id, last, manifestBatch);
     for (const { digest, mediaType, imageSize, imageCreatedAt, pushedAt, tags } of manifests) {
       const entry = {
         imageSizeBytes: String(imageSize),
@@ -84,7 +85,7 @@ async function* manifestMap({ repository }: RepositoryCall, id: number | undefin
       separator = ",";
       last = digest;
     }
-    if (manifests.length < batch) return;
+    if (manifests.length < manifestBatch) return;
     // Others' requests get their turn between two batches.
     await new Promise(setImmediate);
   }
@@ -93,10 +94,10 @@ async function* manifestMap({ repository }: RepositoryCall, id: number | undefin
 async function* allTags({ repository }: RepositoryCall, id: number | undefined, after: string): AsyncGenerator<string> {
   if (id === undefined) return;
   for (let last = after; ;) {
-    const tags = await listTags(repository, id, last, maxPage);
+    const tags = await listTags(repository, id, last, tagBatch);
     yield* tags;
     const end = tags.at(-1);
-    if (end === undefined || tags.length < maxPage) return;
+    if (end === undefined || tags.length < tagBatch) return;
     last = end;
     await new Promise(setImmediate);
   }

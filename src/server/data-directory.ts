@@ -1,5 +1,5 @@
-import { chmodSync, mkdirSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { Database as Connection } from "bun:sqlite";
 
 /** The data directory is in use, or cannot be used. */
@@ -46,8 +46,11 @@ let lock: Connection | undefined;
 /** Makes the directory and takes it for this process. @throws DataDirectoryError if another server has it */
 export function claimDataDirectory({ path }: DataDirectory): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    const made = mkdirSync(path, { recursive: true, mode: 0o700 });
     chmodSync(path, 0o700);
+    // The names of new directories survive a power cut once the directories that hold them are synced.
+    for (let below = path; made !== undefined && below.startsWith(made); below = dirname(below))
+      syncDirectory(dirname(below));
   } catch (error) {
     throw new DataDirectoryError(`the data directory ${path} cannot be made: ${(error as Error).message}`);
   }
@@ -62,6 +65,12 @@ export function claimDataDirectory({ path }: DataDirectory): void {
     );
   }
   lock = connection;
+}
+
+function syncDirectory(path: string): void {
+  const handle = openSync(path, "r");
+  fsyncSync(handle);
+  closeSync(handle);
 }
 
 /** Gives the directory back. */
