@@ -219,6 +219,24 @@ describe("what goes together", () => {
   });
 });
 
+describe("files that say nothing, or say it in other ways of YAML, are good", () => {
+  const rows: [string, Partial<Settings>][] = [
+    ["", {}],
+    ["# nothing\n", {}],
+    ["---\n", {}],
+    ["{}", {}],
+    ["\ufeffworkers: 2\n", { workers: 2 }],
+    ["workers: 2\r\nlog:\r\n  level: warn\r\n", { workers: 2, logLevel: "warn" }],
+    ['%YAML 1.2\n---\n"log": {level: &level warn} # quoted, flow, anchor\ntls: {mode: off}\n', { logLevel: "warn" }],
+    ["data: &d a\npublic-name: *d\n", { data: "a", publicName: "a" }],
+  ];
+  test.each(rows)("%j", (content, expected) => {
+    const path = join(directory, "good.yaml");
+    writeFileSync(path, content);
+    expect(loadSettings(new Map([["--config", path]]), {})).toEqual({ ...loadSettings(new Map(), {}), ...expected });
+  });
+});
+
 test("an address and its port", () => {
   expect(parseListen("[::1]:0")).toEqual({ hostname: "::1", port: 0 });
   expect(parseListen(":65535")).toEqual({ hostname: "0.0.0.0", port: 65_535 });
