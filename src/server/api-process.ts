@@ -9,7 +9,7 @@ import { Metrics } from "./metrics.ts";
 import { Probes } from "./probes.ts";
 import { requestHandler } from "./requests.ts";
 import { openRooms, openStores } from "./rooms.ts";
-import { parseListen } from "./settings.ts";
+import { parseListen } from "./listen-address.ts";
 import { surviveRejections } from "./unhandled.ts";
 
 /** One of the processes that answer requests. */

@@ -39,6 +39,19 @@ export function text<T extends string | undefined = string>(option: Described<T>
   };
 }
 
+/** A text that `check` throws at unless it has its form. */
+export function checkedText(check: (value: string) => unknown, option: Described<string>): Option<string> {
+  const plain = text(option);
+  return {
+    ...plain,
+    parse(value, source) {
+      const parsed = plain.parse(value, source);
+      check(parsed);
+      return parsed;
+    },
+  };
+}
+
 export function choice<T extends string>(values: readonly T[], option: Described<T>): Option<T> {
   return {
     ...option,
@@ -83,7 +96,8 @@ export function byteCount(min: number, max: number, option: Described<number>): 
     ...option,
     placeholder: "SIZE",
     parse(value) {
-      const match = /^(\d{1,15}) ?(|KiB|MiB|GiB|TiB)$/.exec(String(value));
+      const written = typeof value === "string" || typeof value === "number" ? String(value) : "";
+      const match = /^(\d{1,15}) ?(|KiB|MiB|GiB|TiB)$/.exec(written);
       const bytes = match === null ? Number.NaN : Number(match[1]) * (units[match[2] as string] as number);
       if (!(bytes >= min && bytes <= max)) {
         throw new Error(`expected a number of bytes from ${min} to ${max}, such as 64MiB`);

@@ -1,6 +1,7 @@
 import ipaddr from "ipaddr.js";
 import { z } from "zod";
-import { byteCount, choice, integer, type Option, structure, text, truth } from "./option.ts";
+import { parseListen } from "./listen-address.ts";
+import { byteCount, checkedText, choice, integer, type Option, structure, text, truth } from "./option.ts";
 
 const hostName = z
   .string()
@@ -34,7 +35,7 @@ const listOrText = (item: z.ZodType<string>) =>
  * checks, the help and docs/options.md.
  */
 export const options = {
-  listen: text({
+  listen: checkedText(parseListen, {
     key: "listen",
     default: "127.0.0.1:5000",
     doc: "Address and port to listen on, `ADDR:PORT`; port 0 lets the system choose. Off loopback it takes TLS.",

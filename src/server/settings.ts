@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { isMap, isScalar, LineCounter, type Node, parseDocument, type YAMLMap } from "yaml";
+import { parseListen } from "./listen-address.ts";
 import { flagOf, type Option, variableOf } from "./option.ts";
 import { optionList, type Settings } from "./options.ts";
 
@@ -106,16 +107,6 @@ function checkTogether(settings: Settings): Settings {
     );
   }
   return { ...settings, tls };
-}
-
-/** @throws SettingsError */
-export function parseListen(listen: string): { hostname: string; port: number } {
-  const match = /^(\[[0-9a-fA-F:.]+\]|[^:]*):(\d{1,5})$/.exec(listen);
-  if (match === null || Number(match[2]) > 65535) {
-    throw new SettingsError(`listen: expected ADDR:PORT, such as 127.0.0.1:5000, not "${listen}"`);
-  }
-  const hostname = (match[1] as string).replace(/^\[(.*)\]$/, "$1");
-  return { hostname: hostname === "" ? "0.0.0.0" : hostname, port: Number(match[2]) };
 }
 
 function isLoopback(hostname: string): boolean {

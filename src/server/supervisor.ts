@@ -12,7 +12,7 @@ import { openLog } from "./log.ts";
 import type { ToChild, ToSupervisor } from "./messages.ts";
 import { Metrics, sumMetrics } from "./metrics.ts";
 import type { Settings } from "./options.ts";
-import { parseListen } from "./settings.ts";
+import { parseListen } from "./listen-address.ts";
 import { surviveRejections } from "./unhandled.ts";
 
 /** How long a scrape waits for the other processes. */

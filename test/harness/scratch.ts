@@ -45,7 +45,8 @@ export function makeScratch(): Scratch {
       return made;
     },
     async remove() {
-      for (const point of mountPoints().filter((each) => each.startsWith(`${path}/`))) await run(["umount", "-l", point]);
+      for (const point of mountPoints().filter((each) => each.startsWith(`${path}/`)))
+        await run(["umount", "-l", point]);
       rmSync(path, { recursive: true, force: true });
     },
   };
