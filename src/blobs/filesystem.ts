@@ -1,6 +1,7 @@
 import * as fs from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type Digest, parseDigest } from "../names/digest.ts";
+import { WriteQueue } from "./write-queue.ts";
 import {
   type BlobBody,
   type BlobStore,
@@ -47,6 +48,7 @@ export class FilesystemStore implements BlobStore {
     const key = `${name}.${crypto.randomUUID()}` as StagingKey;
     const path = join(this.#staging, key);
     const file = await fs.open(path, "wx", 0o600);
+    const queue = new WriteQueue(file);
     let open = true;
     const close = async (): Promise<void> => {
       if (!open) return;
@@ -55,18 +57,15 @@ export class FilesystemStore implements BlobStore {
     };
     return {
       key,
-      // FileHandle.write reports a full disk; Bun.file().writer() would not.
-      async write(bytes) {
-        for (let done = 0; done < bytes.byteLength;) {
-          done += (await file.write(bytes, done, bytes.byteLength - done)).bytesWritten;
-        }
-      },
+      write: (bytes) => queue.write(bytes),
       commit: async () => {
+        await queue.drain();
         await file.datasync();
         await close();
         await syncDirectory(this.#staging);
       },
       async abort() {
+        await queue.drain().catch(() => {});
         await close();
         await fs.rm(path, { force: true });
       },

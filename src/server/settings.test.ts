@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import { flagOf, type Option, variableOf } from "./option.ts";
 import { optionList, options, type Settings } from "./options.ts";
-import { loadSettings, parseListen, SettingsError } from "./settings.ts";
+import { loadSettings, SettingsError } from "./settings.ts";
+import { parseListen } from "./listen-address.ts";
 
 /** A value as it is written, and what it means. */
 type Written<T> = [written: unknown, means: T];

