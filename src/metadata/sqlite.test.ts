@@ -2,13 +2,17 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "bun:test";
-import { errorCodec } from "../http/berth-error.ts";
 import { RemoteWriter, serveWriter, type WriterReply } from "./ipc.ts";
 import { metadataSuite, suiteCommands } from "./metadata.suite.ts";
 import { migrate, NewerSchemaError } from "./migrate.ts";
 import { migrations } from "./schema.ts";
 import { SqliteConnection, SqliteDatabase, SqliteWriter } from "./sqlite.ts";
 import { first, run } from "./statement.ts";
+
+const errorCodec = {
+  encode: (error: unknown) => (error as Error).message,
+  decode: (message: unknown) => new Error(message as string),
+};
 
 function makeFile() {
   const directory = mkdtempSync(join(tmpdir(), "berth-metadata-"));

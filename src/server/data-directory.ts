@@ -49,8 +49,9 @@ export function claimDataDirectory({ path }: DataDirectory): void {
     const made = mkdirSync(path, { recursive: true, mode: 0o700 });
     chmodSync(path, 0o700);
     // The names of new directories survive a power cut once the directories that hold them are synced.
-    for (let below = path; made !== undefined && below.startsWith(made); below = dirname(below))
-      syncDirectory(dirname(below));
+    if (made !== undefined) {
+      for (let below = path; below.length >= made.length; below = dirname(below)) syncDirectory(dirname(below));
+    }
   } catch (error) {
     throw new DataDirectoryError(`the data directory ${path} cannot be made: ${(error as Error).message}`);
   }

@@ -101,11 +101,11 @@ describeInstalled(["openssl"], "a certificate from files", () => {
     const where = ["--data", data, "--listen", "127.0.0.1:0", "--tls-cert", files.cert, "--tls-key", files.key];
     const server = await launch([...berthCommand(), "serve", ...where]);
     const url = `https://127.0.0.1:${server.port}`;
-    let running = true;
+    const load = { running: true };
     const failures: string[] = [];
     let answered = 0;
     const client = async (keepalive: boolean): Promise<void> => {
-      while (running) {
+      while (load.running) {
         try {
           const reply = await fetch(`${url}/healthz`, { keepalive, tls: { ca } });
           if (reply.status !== 200 || (await reply.text()) !== "ok\n") failures.push(String(reply.status));
@@ -140,11 +140,11 @@ describeInstalled(["openssl"], "a certificate from files", () => {
       expect(await Promise.all(Array.from({ length: 20 }, () => served(server.port)))).toEqual(Array(20).fill("newer"));
       // What began under the old certificate ends under it.
       expect(await upload.finish()).toBe(202);
-      running = false;
+      load.running = false;
       await Promise.all(clients);
       expect(failures).toEqual([]);
     } finally {
-      running = false;
+      load.running = false;
       await server.stop();
     }
   }, 30_000);
@@ -177,6 +177,8 @@ async function slowUpload(url: string, key: string, ca: string[]): Promise<{ fin
     patch.on("response", (reply) => resolve(reply.resume().statusCode as number));
     patch.on("error", reject);
   });
+  // It may fail before anybody waits for it.
+  status.catch(() => {});
   patch.write("x".repeat(100_000));
   return {
     finish() {
