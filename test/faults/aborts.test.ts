@@ -1,7 +1,10 @@
+import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Berth, startBerth, until } from "../harness/berth.ts";
 import { digestOf, mediaTypes } from "../harness/image-layout.ts";
 import { Pusher } from "../harness/pusher.ts";
+import { breakOff, type BrokenRequest } from "./broken-request.ts";
+import { Http2Breaker } from "./broken-request-http2.ts";
 import { downloads, type Site, uploads } from "./broken-routes.ts";
 import { faultsIn } from "./clients.ts";
 import { openFiles, ownMemory, serverProcesses } from "./processes.ts";
@@ -20,20 +23,25 @@ const openUploads = `limits: { open-uploads: ${atOnce} }\n`;
 const repository = "my-project/aborts";
 
 describe.each([
-  ["files that the kernel sends", "file", { ...downloads, ...uploads }],
-  ["streams", "stream", downloads],
-] as const)("clients that go away, with %s", (_, transfer, routes) => {
+  { name: "files that the kernel sends", transfer: "file", tls: false, routes: { ...downloads, ...uploads } },
+  { name: "streams", transfer: "stream", tls: false, routes: downloads },
+  { name: "HTTP/2", transfer: "file", tls: true, routes: { ...downloads, ...uploads } },
+])("clients that go away, with $name", ({ transfer, tls, routes }) => {
   let berth: Berth;
   let site: Site;
+  let http2: Http2Breaker | undefined;
   /** Of the API process. */
   let quiet: Record<string, number>;
 
   beforeAll(async () => {
     const stores = `stores: { default: { driver: filesystem, transfer: ${transfer} } }\n`;
-    berth = await startBerth({ config: openUploads + stores, args: ["--log-level", "warn"] });
+    berth = await startBerth({ tls, config: openUploads + stores, args: ["--log-level", "warn"] });
     const [api] = serverProcesses(berth.pid, berth.port).api as [number];
     quiet = descriptors(api);
-    site = await makeSite(berth);
+    if (tls) http2 = new Http2Breaker(berth.url, readFileSync(berth.ca, "utf8"));
+    const breakOne = (request: BrokenRequest): Promise<void> =>
+      http2?.breakOff(request) ?? breakOff(berth.port, request);
+    site = await makeSite(berth, breakOne);
   });
 
   afterAll(async () => {
@@ -54,6 +62,7 @@ describe.each([
       peak = Math.max(peak, ownMemory(api));
     }, 10);
     await run(aborts).finally(() => clearInterval(sampling));
+    http2?.close();
     expect(peak).toBeLessThan(memory.busy);
     console.log(`aborts: ${route}: at most ${Math.round(peak / 10 ** 6)} MB`);
 
@@ -99,10 +108,14 @@ function descriptors(pid: number): Record<string, number> {
   return counts;
 }
 
+function trustOf({ url, ca }: Berth): { ca?: string } {
+  return url.startsWith("https:") ? { ca: readFileSync(ca, "utf8") } : {};
+}
+
 /** A blob that no socket's buffer holds, and a listing that none does: 50,000 tags with long names. */
-async function makeSite(berth: Berth): Promise<Site> {
+async function makeSite(berth: Berth, breakOne: Site["breakOff"]): Promise<Site> {
   const authorization = `Bearer ${await berth.token(`repository:${repository}:pull,push,delete`)}`;
-  const pusher = new Pusher({ url: berth.url, repository, authorization });
+  const pusher = new Pusher({ url: berth.url, repository, authorization, ...trustOf(berth) });
   const blob = makeContent(random, 24 << 20);
   await pusher.upload(blob.digest, contentBytes(blob));
   for (let i = 0; i < 500; i++) {
@@ -117,5 +130,5 @@ async function makeSite(berth: Berth): Promise<Site> {
   }
   const listing = (await (await berth.fetch(`/v2/${repository}/tags/list`)).bytes()).length;
   expect(listing).toBeGreaterThan(8_000_000);
-  return { port: berth.port, authorization, repository, pusher, blob, listing };
+  return { breakOff: breakOne, authorization, repository, pusher, blob, listing };
 }

@@ -1,11 +1,11 @@
 import { digestOf, mediaTypes } from "../harness/image-layout.ts";
 import type { Pusher } from "../harness/pusher.ts";
-import { type BrokenRequest, breakOff, type Leaving } from "./broken-request.ts";
+import type { BrokenRequest, Leaving } from "./broken-request.ts";
 import { type Content, contentBytes, makeContent, type Random } from "./random.ts";
 
 /** A repository with something in it for every route that streams. */
 export interface Site {
-  port: number;
+  breakOff(request: BrokenRequest): Promise<void>;
   authorization: string;
   repository: string;
   pusher: Pusher;
@@ -64,14 +64,14 @@ export const uploads: Record<string, Break> = {
     const body = Buffer.from(JSON.stringify(document));
     const path = `/v2/${site.repository}/manifests/left`;
     await send(site, random, { method: "PUT", path, headers: { "content-type": mediaTypes.index }, body });
-    // Verified by its digest while it is read.
+    // Verified against its digest.
     await site.pusher.manifest("left");
   },
 };
 
 /** Leaves somewhere from before the reply begins up to its end. */
 async function read(
-  { port, authorization, repository }: Site,
+  { breakOff, authorization, repository }: Site,
   random: Random,
   place: string,
   size: number,
@@ -80,19 +80,19 @@ async function read(
   const received = random.chance(0.1) ? 0 : random.size(size);
   const path = `/v2/${repository}/${place}`;
   const request = { method: "GET", path, headers: { ...headers, authorization }, leaving: someLeaving(random) };
-  await breakOff(port, received === 0 ? request : { ...request, received });
+  await breakOff(received === 0 ? request : { ...request, received });
 }
 
 /** Leaves somewhere in the body, or after it without reading the reply. */
 async function send(
-  { port, authorization }: Site,
+  { breakOff, authorization }: Site,
   random: Random,
   request: Omit<BrokenRequest, "leaving"> & { body: Buffer },
 ): Promise<void> {
   const { length } = request.body;
   const sent = random.chance(0.15) ? length : random.between(0, length);
   const headers = { ...request.headers, authorization };
-  await breakOff(port, { ...request, headers, sent, leaving: someLeaving(random) });
+  await breakOff({ ...request, headers, sent, leaving: someLeaving(random) });
 }
 
 function someLeaving(random: Random): Leaving {

@@ -14,8 +14,9 @@ export async function debianRoot(scratch: Scratch): Promise<string> {
   const file = join(toolsDirectory, "debian-bookworm.tar.gz");
   if (existsSync(file)) return file;
   const root = scratch.directory("debian");
-  const mirror = process.env.BERTH_DEBIAN_MIRROR ?? "http://deb.debian.org/debian";
-  await run(["debootstrap", "--variant=minbase", "bookworm", root, mirror], { limit: 300_000 });
+  const mirror = process.env.BERTH_DEBIAN_MIRROR;
+  const from = mirror === undefined ? [] : [mirror];
+  await run(["debootstrap", "--variant=minbase", "bookworm", root, ...from], { limit: 300_000 });
   mkdirSync(toolsDirectory, { recursive: true });
   const unfinished = `${file}.${process.pid}`;
   const left = ["./var/cache/apt/archives/*.deb", "./var/lib/apt/lists/*_*", "./proc/*", "./sys/*"].map(

@@ -222,6 +222,30 @@ describe("CVE-2025-24976: a token counts only if a key of the server's own signe
       expectReply(reply, refused);
     }
   });
+
+  test("one that has been used is not good for longer than it says", async () => {
+    const exp = Math.floor(Date.now() / 1000) + 2;
+    const token = await signToken({ ...claims, exp }, signingPairOf(rivals.berth).privateJwk, { kid });
+    expectReply(await use(token), { status: 200 });
+    const reply = await until(async () => {
+      const next = await use(token);
+      return next.status === 200 ? undefined : next;
+    });
+    expectReply(reply, refused);
+    expect(Date.now()).toBeGreaterThanOrEqual(exp * 1000);
+  });
+
+  test("one that is shown at the token endpoint gets none that lives longer than itself", async () => {
+    const exp = Math.floor(Date.now() / 1000) + 60;
+    const short = await signToken({ ...claims, exp }, signingPairOf(rivals.berth).privateJwk, { kid });
+    const holder = callerOf(rivals.berth, { authorization: bearer(short) });
+    const reply = await holder.send("GET", "/v2/token?scope=repository:my-project/tokens:pull");
+    if (reply.status === 200) {
+      const { token, expires_in } = JSON.parse(reply.text) as { token: string; expires_in: number };
+      expect(Number(readToken(token).claims.exp)).toBeLessThanOrEqual(exp);
+      expect(expires_in).toBeLessThanOrEqual(60);
+    } else expectReply(reply, { status: 401 });
+  });
 });
 
 describe("CVE-2026-35172: what a cache holds opens nothing", () => {

@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { isAlive, serverProcesses, type ServerProcesses } from "../faults/processes.ts";
 import { type Berth, startBerth, until } from "../harness/berth.ts";
 import { bearer, callerOf } from "../harness/caller.ts";
@@ -164,21 +166,82 @@ describe("a child that is killed is started again", () => {
   });
 });
 
-test("SIGTERM just after a child died: the server still ends well", async () => {
-  await start();
-  const { api, background } = processes();
-  for (const pid of [...api, ...background]) process.kill(pid, "SIGKILL");
+test("a process that dies with writes on their way to the supervisor does not take it along", async () => {
+  await start("--workers", "2");
+  const pushers = await startPushing(16);
+  await allGoOn(pushers);
+  const { api } = processes();
+  // What is sent now waits for the supervisor, which finds the writes and the death of who sent them together.
+  process.kill(berth.pid, "SIGSTOP");
+  const began = await Promise.race([allGoOn(pushers).then(() => false), writesWait(api)]);
+  for (const pid of api) process.kill(pid, "SIGKILL");
+  process.kill(berth.pid, "SIGCONT");
+  expect(began).toBe(true);
+  await whole(2, api);
+  await allGoOn(pushers);
+  for (const pusher of pushers) await pusher.stop();
+  expect(isAlive(berth.pid)).toBe(true);
+  await expectKept(pushers);
   expect(await berth.terminate()).toBe(0);
 });
 
-test("SIGTERM while a child that died twice waits for its next start: the server still ends well", async () => {
+/** Resolves once each process has staged a blob that it cannot commit: its write is sent. */
+async function writesWait(api: readonly number[]): Promise<true> {
+  const staging = join(berth.data, "blobs/staging");
+  await until(() => readdirSync(staging).length >= 8 * api.length || undefined);
+  return true;
+}
+
+test("a scrape is answered while a process waits for its next start", async () => {
   await start();
-  const [first] = processes().api as [number];
-  process.kill(first, "SIGKILL");
-  const [second] = (await whole(1, [first])).api as [number];
-  process.kill(second, "SIGKILL");
+  const dead: number[] = [];
+  for (let i = 0; i < 2; i++) {
+    const [victim] = (await whole(1, dead)).background as [number];
+    process.kill(victim, "SIGKILL");
+    dead.push(victim);
+  }
   await until(() => berth.output().split("process died").length > 2 || undefined);
-  expect(await berth.terminate()).toBe(0);
+  const reply = await fetch(`${berth.url}/metrics`, { signal: AbortSignal.timeout(5000) });
+  expect(await reply.text()).toMatch(/^berth_process_up [23]$/m);
+});
+
+describe("SIGTERM ends the server at once and well, though a child", () => {
+  /** Children by their deaths so far, each started again at once the first time and after a pause the second. */
+  async function killed(times: number, kind: "api" | "background"): Promise<void> {
+    const dead: number[] = [];
+    for (let i = 0; i < times; i++) {
+      const [victim] = (await whole(1, dead))[kind] as [number];
+      process.kill(victim, "SIGKILL");
+      dead.push(victim);
+    }
+    await until(() => berth.output().split("process died").length > times || undefined);
+  }
+  const deadline = 5000;
+
+  test("has just died", async () => {
+    await start();
+    const { api, background } = processes();
+    for (const pid of [...api, ...background]) process.kill(pid, "SIGKILL");
+    expect(await berth.terminate()).toBe(0);
+  });
+
+  test.each(["api", "background"] as const)("is just starting again: %s", async (kind) => {
+    await start();
+    await killed(1, kind);
+    const begun = performance.now();
+    expect(await berth.terminate()).toBe(0);
+    expect(performance.now() - begun).toBeLessThan(deadline);
+  });
+
+  test.each(["api", "background"] as const)("waits for its next start, having died twice: %s", async (kind) => {
+    await start();
+    await killed(2, kind);
+    const code = await berth.terminate();
+    expect({ code, output: berth.output() }).toEqual({
+      code: 0,
+      output: expect.not.stringMatching(/^berth: (?!listening|made|console|docker)/m),
+    });
+  });
 });
 
 test("a supervisor that is killed takes its children along; the next server starts on the same port at once", async () => {
