@@ -111,6 +111,9 @@ function isInterruption(error: unknown): boolean {
 export function faultsIn(output: string): string[] {
   return output
     .split("\n")
-    .filter((line) => line.includes('"level":50') || line.includes('"level":60') || !/^(?:\{|berth: | +install |$)/.test(line))
+    .filter(
+      (line) =>
+        line.includes('"level":50') || line.includes('"level":60') || !/^(?:\{|berth: | +install |$)/.test(line),
+    )
     .filter((line) => !line.includes("process died, starting it again"));
 }
