@@ -11,17 +11,20 @@ export interface Identity {
   caller: Caller;
   /** The service-account key behind the credential; empty for an anonymous one. */
   keyId: string;
+  /** When the credential ends, in ms since the epoch; Infinity: it ends only when it is taken away. */
+  expiresAt: number;
 }
 
 export type BadCredential = { bad: "json-key" | "password" | "token" };
 
-const nobody: Identity = { caller: { principal: anonymous, bounds: undefined, issuedAt: 0 }, keyId: "" };
+const nobody: Identity = { caller: { principal: anonymous, bounds: undefined, issuedAt: 0 }, keyId: "", expiresAt: Infinity };
 
 interface Known {
   identity: Identity;
   /** The host a token is for; `undefined`: any. */
   host: string | undefined;
-  expiresAt: number;
+  /** When it has to be checked anew. */
+  checkedUntil: number;
 }
 
 /** How long a key file that has proved itself is believed without a new proof; its state is looked at each time. */
@@ -55,7 +58,7 @@ export class Authenticator {
     if (authorization === null || authorization === "") return nobody;
     const name = cacheName(authorization);
     let known = this.#known.get(name);
-    if (known === undefined || known.expiresAt <= this.#now()) {
+    if (known === undefined || known.checkedUntil <= this.#now()) {
       const checked = await this.#check(authorization);
       if ("bad" in checked) return checked;
       known = checked;
@@ -86,7 +89,8 @@ export class Authenticator {
       // Tokens count in whole seconds: the end of that second, so that a project made in it is within reach.
       issuedAt: token.issuedAt * 1000 + 999,
     };
-    return { identity: { caller, keyId: token.keyId }, host: token.host, expiresAt: token.expiresAt * 1000 };
+    const expiresAt = token.expiresAt * 1000;
+    return { identity: { caller, keyId: token.keyId, expiresAt }, host: token.host, checkedUntil: expiresAt };
   }
 
   async #checkPassword(encoded: string): Promise<Known | BadCredential> {
@@ -101,7 +105,8 @@ export class Authenticator {
     const registered = await this.#accounts.usableKey(file.private_key_id);
     if (registered === undefined || !provesKey(file, registered)) return { bad: "password" };
     const caller = { principal: serviceAccountPrincipal(registered.email), bounds: undefined, issuedAt: 0 };
-    return { identity: { caller, keyId: registered.id }, host: undefined, expiresAt: this.#now() + provenFor };
+    const identity = { caller, keyId: registered.id, expiresAt: Infinity };
+    return { identity, host: undefined, checkedUntil: this.#now() + provenFor };
   }
 }
 

@@ -10,6 +10,7 @@ import {
   type ManifestMediaType,
   mediaTypes,
 } from "../names/media-types.ts";
+import { findFoldedKey } from "./folded-keys.ts";
 
 /** [OCI image-spec, descriptor] */
 export interface Descriptor {
@@ -93,6 +94,10 @@ function parseObject(payload: Uint8Array): Record<string, unknown> {
     throw error;
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw invalid("it is not a JSON object");
+  const folded = findFoldedKey(value);
+  if (folded !== undefined) {
+    throw invalid(`its key ${JSON.stringify(folded.key).slice(0, 100)} is "${folded.field}" in another spelling`);
+  }
   return value as Record<string, unknown>;
 }
 

@@ -57,15 +57,17 @@ export async function issueToken(call: RegistryCall, scopes: readonly string[]):
     const granted = await grantedActions(call, scope);
     if (granted.length > 0) access.push({ type: scope.type, name: scope.name, actions: granted });
   }
-  const { caller, keyId } = identity;
+  const { caller, keyId, expiresAt: end } = identity;
   if (caller.principal === anonymous && asked.length > 0 && access.length === 0) {
     throw unauthorized({ scheme: call.scheme, host: call.host }, "", anonymousMessage);
   }
   const issuedAt = Math.floor(rooms.now() / 1000);
   const host = requested.host.name;
-  const fields = { principal: caller.principal, keyId, host, access, issuedAt, expiresAt: issuedAt + lifetime };
-  const token = await rooms.tokens.issue(fields);
-  const body = { token, access_token: token, expires_in: lifetime, issued_at: new Date(issuedAt * 1000).toISOString() };
+  // A token that is exchanged for another does not outlive itself in it.
+  const expiresAt = Math.min(issuedAt + lifetime, Math.floor(end / 1000));
+  const token = await rooms.tokens.issue({ principal: caller.principal, keyId, host, access, issuedAt, expiresAt });
+  const issued_at = new Date(issuedAt * 1000).toISOString();
+  const body = { token, access_token: token, expires_in: expiresAt - issuedAt, issued_at };
   return Response.json(body, { headers: { ...apiVersion, "cache-control": "no-store" } });
 }
 
