@@ -103,10 +103,11 @@ export class FilesystemStore implements BlobStore {
 
   async read(key: StorageKey, range: ByteRange | undefined): Promise<BlobBody> {
     const path = join(this.#blobs, key);
-    if (this.#transfer === "stream") return { kind: "stream", stream: streamOf(chunks(path, range)) };
-    // A file that is missing would become Bun's own error page once the response has begun.
+    // Once the response has begun, a file that is missing would become Bun's own error page or a broken connection.
     await fs.access(path).catch((error: unknown) => Promise.reject(missing(key, error)));
-    return { kind: "file", path };
+    return this.#transfer === "stream"
+      ? { kind: "stream", stream: streamOf(chunks(path, range)) }
+      : { kind: "file", path };
   }
 
   async readSmall(key: StorageKey): Promise<Uint8Array> {

@@ -1,21 +1,28 @@
 import { BerthError } from "./berth-error.ts";
 
+/** Whom a request waits for: the limit for silence counts for its client alone. */
+export interface IdleLimit {
+  /** The client is to send, or has sent, bytes: it counts from now. */
+  waiting(): void;
+  /** We are at work, with no bytes moving: it does not count. */
+  working(): void;
+}
+
 /**
  * A request's whole body, if it has at most `limit` bytes.
- * @param progress called as bytes arrive
  * @throws BerthError made by `tooLarge`, before more than the limit was kept
  */
 export async function readBody(
   request: Request,
   limit: number,
   tooLarge: () => BerthError,
-  progress: () => void,
+  idle: IdleLimit,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const announced = contentLength(request);
   if (announced !== undefined && announced > limit) throw tooLarge();
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of bodyBytes(request, progress)) {
+  for await (const chunk of bodyBytes(request, idle)) {
     size += chunk.byteLength;
     if (size > limit) throw tooLarge();
     chunks.push(chunk);
@@ -25,13 +32,18 @@ export async function readBody(
   return Buffer.concat(chunks, size);
 }
 
-/** The bytes of a body as they arrive; `progress` is called with each part. */
-export async function* bodyBytes(request: Request, progress: () => void): AsyncGenerator<Uint8Array> {
+/** The bytes of a body as they arrive. */
+export async function* bodyBytes(request: Request, idle: IdleLimit): AsyncGenerator<Uint8Array> {
   if (request.body === null) return;
-  for await (const chunk of request.body) {
-    progress();
-    yield chunk;
-    collectAfter(chunk.byteLength);
+  idle.waiting();
+  try {
+    for await (const chunk of request.body) {
+      idle.waiting();
+      yield chunk;
+      collectAfter(chunk.byteLength);
+    }
+  } finally {
+    idle.working();
   }
 }
 

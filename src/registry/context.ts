@@ -1,5 +1,6 @@
 import type { AccessControl } from "../access/access-control.ts";
 import type { Call } from "../access/caller.ts";
+import type { IdleLimit } from "../http/body.ts";
 import type { Authenticator, Identity } from "../identity/authenticator.ts";
 import type { RegistryTokens } from "../identity/registry-tokens.ts";
 import type { ImageStores } from "../images/repository.ts";
@@ -31,10 +32,7 @@ export interface Incoming {
   host: string;
   clientAddress: string;
   requestId: string;
-  /** To be called as bytes move: keeps the idle limit from ending the request. */
-  progress: () => void;
-  /** To be called before work that moves no bytes: until the reply, no idle limit counts. */
-  working: () => void;
+  idle: IdleLimit;
   /** What the log and the metrics will say of the request. */
   notes: RequestNotes;
 }

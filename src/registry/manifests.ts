@@ -57,7 +57,7 @@ export async function putManifest(call: RepositoryCall): Promise<Response> {
   const extra = "digest" in reference ? parseTags(query.getAll("tag")) : [];
   const limit = repository.limits.manifestSize;
   const tooLarge = (): BerthError => new BerthError("MANIFEST_TOO_LARGE", `A manifest has at most ${limit} bytes.`);
-  const payload = await readBody(request, limit, tooLarge, call.progress);
+  const payload = await readBody(request, limit, tooLarge, call.idle);
   const digest = digestOfPush(payload, "digest" in reference ? reference.digest : undefined);
   if (digest === undefined)
     throw new BerthError("DIGEST_INVALID", `The bytes do not have the digest ${call.reference}.`);

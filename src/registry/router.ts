@@ -43,7 +43,7 @@ export async function answerRegistry(rooms: RegistryRooms, incoming: Incoming): 
 
   const form =
     target.kind === "token" && request.method === "POST"
-      ? await readTokenForm(request, asked, incoming.progress)
+      ? await readTokenForm(request, asked, incoming.idle)
       : undefined;
   // From here on every cache holds what stood when the request was read, or later.
   await rooms.freshness.refresh();

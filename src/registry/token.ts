@@ -1,7 +1,7 @@
 import { isRefusal } from "../access/access-control.ts";
 import { withinBounds } from "../access/caller.ts";
 import { BerthError } from "../http/berth-error.ts";
-import { readBody } from "../http/body.ts";
+import { type IdleLimit, readBody } from "../http/body.ts";
 import type { TokenAccess } from "../identity/registry-tokens.ts";
 import { bucketName } from "../names/buckets.ts";
 import { anonymous } from "../names/principals.ts";
@@ -31,10 +31,10 @@ export interface TokenRequest {
 export async function readTokenForm(
   request: Request,
   asked: { scheme: string; host: string },
-  progress: () => void,
+  idle: IdleLimit,
 ): Promise<TokenRequest> {
   const tooLarge = (): BerthError => new BerthError("REQUEST_INVALID", "The form is too large.");
-  const form = new URLSearchParams(Buffer.from(await readBody(request, maxForm, tooLarge, progress)).toString("utf8"));
+  const form = new URLSearchParams(Buffer.from(await readBody(request, maxForm, tooLarge, idle)).toString("utf8"));
   const scopes = form.getAll("scope");
   const header = request.headers.get("authorization");
   if (header !== null) return { authorization: header, scopes };

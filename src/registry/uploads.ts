@@ -113,12 +113,10 @@ function bodyOf(call: RepositoryCall): UploadBody {
     throw new BerthError("SIZE_INVALID", `Content-Range has ${announced} bytes, Content-Length says ${length}.`);
   }
   const counted = async function* (): AsyncGenerator<Uint8Array> {
-    for await (const chunk of bodyBytes(request, call.progress)) {
+    for await (const chunk of bodyBytes(request, call.idle)) {
       notes.received += chunk.byteLength;
       yield chunk;
     }
-    // What follows (joining, fsync) moves no bytes on the connection.
-    call.working();
   };
   return { bytes: counted(), announced, offset: range?.first };
 }

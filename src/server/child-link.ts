@@ -37,16 +37,20 @@ export async function connectToSupervisor(
   process.on("disconnect", () => process.exit(1));
 
   let handlers: LinkHandlers | undefined;
+  let stopped = false;
   await new Promise<void>((resolve, reject) => {
     process.on("message", (message: ToChild) => {
       if (message.kind === "written") writer.receive(message);
       else if (message.kind === "start") {
         start(message, { writer, send, scrape }).then((started) => {
           handlers = started;
+          if (stopped) handlers.stop();
           resolve();
         }, reject);
-      } else if (message.kind === "stop") handlers?.stop();
-      else if (message.kind === "metrics") {
+      } else if (message.kind === "stop") {
+        stopped = true;
+        handlers?.stop();
+      } else if (message.kind === "metrics") {
         scrapes.get(message.id)?.(message.text);
         scrapes.delete(message.id);
       } else if (message.kind === "collect") {

@@ -43,8 +43,9 @@ export class Child {
     this.#onFailed = undefined;
   }
 
+  /** A child that has died hears nothing: the next one begins anew. */
   send(message: ToChild): void {
-    this.#process?.send(message);
+    if (this.#process !== undefined) send(this.#process, message);
   }
 
   /** Asks the child to stop; resolves when it is gone, killed if it takes longer than `deadline` ms. */
@@ -52,7 +53,7 @@ export class Child {
     this.#stopping = true;
     const child = this.#process;
     if (child === undefined) return;
-    if (child.exitCode === null) this.send({ kind: "stop" });
+    this.send({ kind: "stop" });
     const timer = setTimeout(() => child.kill("SIGKILL"), deadline);
     await child.exited;
     clearTimeout(timer);
@@ -67,7 +68,7 @@ export class Child {
       ipc: (message: ToSupervisor) => {
         if (message.kind === "ready") this.#onReady?.();
         else if (message.kind === "failed") this.#onFailed?.(new Error(message.message));
-        else this.#handlers.receive(message, (reply) => child.exitCode === null && child.send(reply));
+        else this.#handlers.receive(message, (reply) => send(child, reply));
       },
       onExit: (_child, code, signal) => this.#exited(Date.now() - begun, code, signal ?? null),
     });
@@ -87,6 +88,15 @@ export class Child {
     setTimeout(() => {
       if (!this.#stopping) this.#spawn();
     }, pause);
+  }
+}
+
+/** `exitCode` stays null for one that a signal ended, and one that died may not be known to be dead yet. */
+function send(child: ReturnType<typeof Bun.spawn>, message: ToChild): void {
+  try {
+    child.send(message);
+  } catch (error) {
+    if (!child.killed && child.exitCode === null && child.signalCode === null) throw error;
   }
 }
 

@@ -23,6 +23,8 @@ const lookAtFilesEach = 1000;
 export class Listener {
   readonly #options: ListenerOptions;
   #server: Server<undefined>;
+  /** Servers with an earlier certificate, each as long as its last request runs. */
+  readonly #retired = new Map<Server<undefined>, Promise<void>>();
   #seen = "";
   readonly #timer: Timer | undefined;
 
@@ -39,8 +41,10 @@ export class Listener {
   /** Takes no new connections; resolves when the running requests are done, or after `deadline` ms. */
   async stop(deadline: number): Promise<void> {
     clearInterval(this.#timer);
-    const finished = this.#server.stop(false).then(() => true);
-    if (!(await Promise.race([finished, Bun.sleep(deadline).then(() => false)]))) await this.#server.stop(true);
+    this.#retire(this.#server);
+    const finished = Promise.all(this.#retired.values()).then(() => true);
+    if (await Promise.race([finished, Bun.sleep(deadline).then(() => false)])) return;
+    await Promise.all([...this.#retired.keys()].map((server) => server.stop(true)));
   }
 
   #serve(): Server<undefined> {
@@ -62,7 +66,18 @@ export class Listener {
     } as Parameters<typeof Bun.serve>[0]) as Server<undefined>;
   }
 
-  /** A new server with the new certificate takes the port before the old one lets go of it. */
+  #retire(server: Server<undefined>): void {
+    const ended = server
+      .stop(false)
+      .catch((error: unknown) => this.#options.log.error(errorFields(error), "listener did not stop"))
+      .finally(() => this.#retired.delete(server));
+    this.#retired.set(server, ended);
+  }
+
+  /**
+   * A new server with the new certificate takes the port before the old one lets go of it. What waits in the old
+   * one's queue at that moment is reset, unless the kernel may move it (net.ipv4.tcp_migrate_req, Linux 5.14).
+   */
   #reload(): void {
     const stamp = this.#stamp();
     if (stamp === this.#seen) return;
@@ -72,7 +87,7 @@ export class Listener {
       const old = this.#server;
       this.#server = this.#serve();
       log.info("certificate reloaded");
-      old.stop(false).catch((error: unknown) => log.error(errorFields(error), "old listener did not stop"));
+      this.#retire(old);
     } catch (error) {
       // Half-written files: the next change is looked at again, until then the old certificate stands.
       log.error(errorFields(error), "certificate not reloaded");
@@ -95,8 +110,17 @@ export class Listener {
 export function readCertificate(files: { cert: string; key: string }): { cert: string; key: string } {
   const cert = readFileSync(files.cert, "utf8");
   const key = readFileSync(files.key, "utf8");
-  if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) {
+  const certificate = parseFile(files.cert, "a certificate", () => new X509Certificate(cert));
+  if (!certificate.checkPrivateKey(parseFile(files.key, "a private key", () => createPrivateKey(key)))) {
     throw new Error(`${files.key} is not the key of the certificate in ${files.cert}`);
   }
   return { cert, key };
+}
+
+function parseFile<T>(path: string, what: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw new Error(`${path} does not hold ${what} in PEM: ${(error as Error).message}`, { cause: error });
+  }
 }

@@ -1,5 +1,6 @@
 import type { Server } from "bun";
 import { BerthError, toBerthError } from "../http/berth-error.ts";
+import type { IdleLimit } from "../http/body.ts";
 import type { Incoming, RegistryRooms, RequestNotes } from "../registry/context.ts";
 import { isHost } from "../registry/hosts.ts";
 import { errorReply } from "../registry/replies.ts";
@@ -21,10 +22,10 @@ interface RequestDependencies {
 
 /** How long the client of a refused upload may go on sending, so that it gets to read the refusal. */
 const refusedUploadSeconds = 3;
+/** Not in any standard: what nginx logs where nobody is left to read the reply. */
+const clientClosedRequest = 499;
 /** How much of a refused body is read away before the reply. */
 const drainBytes = 64 * 2 ** 20;
-/** Joining and syncing half a tebibyte ends before this; the idle limit does not count meanwhile. */
-const workSeconds = 0;
 
 /** What the server does with every request: context, answer, errors, log, metrics. */
 export function requestHandler(dependencies: RequestDependencies) {
@@ -34,6 +35,7 @@ export function requestHandler(dependencies: RequestDependencies) {
     const incoming = incomingOf(request, server, dependencies);
     const { notes, path } = incoming;
     let response: Response;
+    incoming.idle.working();
     try {
       if (!isHost(incoming.host)) throw new BerthError("REQUEST_INVALID", "The Host header is not a host.");
       const probe = probes.answer(path, request.method);
@@ -48,6 +50,7 @@ export function requestHandler(dependencies: RequestDependencies) {
         server.timeout(request, refusedUploadSeconds);
       }
     }
+    if (request.body === null || response.ok) server.timeout(request, dependencies.idleTimeout);
     response.headers.set("x-request-id", incoming.requestId);
     const seconds = (performance.now() - begun) / 1000;
     metrics.answered(notes.route, request.method, response.status, seconds);
@@ -82,16 +85,25 @@ function incomingOf(
   };
   const origin = forwarding.isConfigured ? forwarding.originOf(request.headers, direct) : direct;
   const notes: RequestNotes = { route: "other", principal: "", repository: "", received: 0, sent: 0 };
-  let armed = performance.now();
-  const progress = (): void => {
-    // Bun counts a request's time, not its silence: the limit is set anew as bytes arrive, at most each second.
-    const now = performance.now();
-    if (now - armed < 1000) return;
-    armed = now;
-    server.timeout(request, idleTimeout);
+  const idle = idleLimit(request, server, idleTimeout);
+  return { request, path, query, ...origin, requestId: crypto.randomUUID(), idle, notes };
+}
+
+/** Bun counts a request's time, not its silence: the limit is set anew as bytes arrive, at most each second. */
+function idleLimit(request: Request, server: Server<undefined>, seconds: number): IdleLimit {
+  let armed = Number.NEGATIVE_INFINITY;
+  return {
+    waiting() {
+      const now = performance.now();
+      if (now - armed < 1000) return;
+      armed = now;
+      server.timeout(request, seconds);
+    },
+    working() {
+      armed = Number.NEGATIVE_INFINITY;
+      server.timeout(request, 0);
+    },
   };
-  const working = (): void => server.timeout(request, workSeconds);
-  return { request, path, query, ...origin, requestId: crypto.randomUUID(), progress, working, notes };
 }
 
 /** Reads a body away, up to a number of bytes and seconds. */
@@ -125,7 +137,9 @@ function refuse(error: unknown, { requestId, path, request }: Incoming, log: Log
   const refusal = toBerthError(error);
   if (request.signal.aborted && !(error instanceof BerthError)) {
     log.debug({ requestId, path, ...errorFields(error) }, "client went away");
-  } else if (refusal.status >= 500) {
+    return new Response(null, { status: clientClosedRequest });
+  }
+  if (refusal.status >= 500) {
     log.error({ requestId, path, method: request.method, ...errorFields(error) }, "request failed");
   }
   return errorReply(refusal);

@@ -51,9 +51,10 @@ function parse(option: Option<unknown>, value: unknown, source: "text" | "yaml",
 function readFile(path: string): Map<string, FileValue> {
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    text = new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
   } catch (error) {
-    throw new SettingsError(`${path}: cannot be read: ${(error as Error).message}`);
+    const reason = error instanceof TypeError ? "it is not UTF-8" : (error as Error).message;
+    throw new SettingsError(`${path}: cannot be read: ${reason}`);
   }
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines });
@@ -67,11 +68,20 @@ function readFile(path: string): Map<string, FileValue> {
     const [offset] = (node as { range?: [number, number, number] }).range ?? [0];
     return `${path}:${lines.linePos(offset).line}: ${key}`;
   };
+  const valueOfNode = (node: Node | null, place: string): unknown => {
+    try {
+      return node?.toJS(document) ?? null;
+    } catch (error) {
+      // An alias of nothing, or of too much.
+      throw new SettingsError(`${place}: ${(error as Error).message}`);
+    }
+  };
   const walk = (map: YAMLMap, above: string): void => {
     for (const { key, value } of map.items) {
       const name = above + String(isScalar(key) ? key.value : key);
       if (optionList.some(([, option]) => option.key === name)) {
-        values.set(name, { value: (value as Node | null)?.toJS(document) ?? null, place: placeOf(key, name) });
+        const place = placeOf(key, name);
+        values.set(name, { value: valueOfNode(value as Node | null, place), place });
       } else if (isMap(value) && optionList.some(([, option]) => option.key.startsWith(`${name}.`))) {
         walk(value, `${name}.`);
       } else {
@@ -96,7 +106,7 @@ function checkTogether(settings: Settings): Settings {
     throw new SettingsError("tls.mode is self-signed, but tls.cert is set; choose one");
   }
   for (const { name, store } of hosts) {
-    if (store !== "default" && !(store in stores))
+    if (store !== "default" && !Object.hasOwn(stores, store))
       throw new SettingsError(`hosts: ${name}: there is no store "${store}"`);
   }
   const tls = tlsCert === undefined ? settings.tls : "files";

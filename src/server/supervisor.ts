@@ -13,6 +13,7 @@ import type { ToChild, ToSupervisor } from "./messages.ts";
 import { Metrics, sumMetrics } from "./metrics.ts";
 import type { Settings } from "./options.ts";
 import { parseListen } from "./listen-address.ts";
+import { claimPort } from "./port-claim.ts";
 import { surviveRejections } from "./unhandled.ts";
 
 /** How long a scrape waits for the other processes. */
@@ -27,7 +28,8 @@ export async function supervise(settings: Settings, print: (text: string) => voi
   const startedAt = Date.now();
   const directory = dataDirectory(settings.data);
   claimDataDirectory(directory);
-  const port = claimPort(settings);
+  const claim = await claimPort(settings.listen);
+  const { port } = claim;
   const connection = new SqliteConnection(directory.database, "write");
   migrate(connection);
   const log = openLog(settings.logLevel, "supervisor");
@@ -58,6 +60,7 @@ export async function supervise(settings: Settings, print: (text: string) => voi
   ];
   const stopped = untilSignal();
   const [user] = await Promise.all([first, ...children.map((child) => child.start())]);
+  claim.release();
   announce(print, address.listening, settings, directory, user);
 
   const signal = await stopped;
@@ -70,25 +73,6 @@ export async function supervise(settings: Settings, print: (text: string) => voi
   log.info("stopped");
   await log.drain();
   return 0;
-}
-
-/**
- * The port to listen on, found free. The API processes share it, so that the kernel would not tell them if another
- * program had it too.
- */
-function claimPort(settings: Settings): number {
-  const { hostname, port } = parseListen(settings.listen);
-  try {
-    const probe = Bun.listen({ hostname, port, socket: { data() {} } });
-    const found = probe.port;
-    probe.stop(true);
-    return found;
-  } catch (error) {
-    if ((error as { code?: string }).code !== "EADDRINUSE") throw error;
-    throw new Error(`another program is listening on ${settings.listen}; choose another address with --listen`, {
-      cause: error,
-    });
-  }
 }
 
 interface PublicAddress {
@@ -104,8 +88,9 @@ function publicAddress(settings: Settings, port: number): PublicAddress {
   const { hostname } = parseListen(settings.listen);
   const scheme = settings.tls === "off" ? "http" : "https";
   const local = hostname === "127.0.0.1" || hostname === "0.0.0.0" || hostname === "::" ? "localhost" : hostname;
-  const name = settings.publicName ?? `${local.includes(":") ? `[${local}]` : local}:${port}`;
-  return { host: name.replace(/:\d+$/, ""), url: `${scheme}://${name}`, listening: `${scheme}://${local}:${port}` };
+  const own = `${local.includes(":") ? `[${local}]` : local}:${port}`;
+  const name = settings.publicName ?? own;
+  return { host: name.replace(/:\d+$/, ""), url: `${scheme}://${name}`, listening: `${scheme}://${own}` };
 }
 
 async function prepareCertificate(

@@ -47,7 +47,7 @@ test("uploads that nobody continued for --limits-upload-expiry hours are given u
 
   berth = await startBerth({ data, args: ["--limits-upload-expiry", "46"] });
   await until(() => readdirSync(staging).length === 2 || undefined);
-  const status = async (location: string): Promise<number> => (await callerOf(berth).send("PUT", location)).status;
+  const status = async (location: string): Promise<number> => (await callerOf(berth).send("GET", location)).status;
   expect(
     readdirSync(staging)
       .map((name) => name.slice(0, 36))

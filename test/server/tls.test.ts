@@ -111,6 +111,8 @@ describeInstalled(["openssl"], "a certificate from files", () => {
           if (reply.status !== 200 || (await reply.text()) !== "ok\n") failures.push(String(reply.status));
           answered++;
         } catch (error) {
+          // Linux resets what waits in the queue of a listener that closes, unless it may move it to another one.
+          if (!keepalive && String(error).includes("ECONNRESET")) continue;
           failures.push(`${keepalive ? "connection kept" : "new connection"}: ${String(error)}`);
         }
       }
