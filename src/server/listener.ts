@@ -41,7 +41,8 @@ export class Listener {
   /** Takes no new connections; resolves when the running requests are done, or after `deadline` ms. */
   async stop(deadline: number): Promise<void> {
     clearInterval(this.#timer);
-    this.#retire(this.#server);
+    // Those with an earlier certificate too: a connection that was being made when they were told keeps them waiting.
+    for (const server of [...this.#retired.keys(), this.#server]) this.#retire(server);
     const finished = Promise.all(this.#retired.values()).then(() => true);
     if (await Promise.race([finished, Bun.sleep(deadline).then(() => false)])) return;
     await Promise.all([...this.#retired.keys()].map((server) => server.stop(true)));
