@@ -17,7 +17,11 @@ export interface Identity {
 
 export type BadCredential = { bad: "json-key" | "password" | "token" };
 
-const nobody: Identity = { caller: { principal: anonymous, bounds: undefined, issuedAt: 0 }, keyId: "", expiresAt: Infinity };
+const nobody: Identity = {
+  caller: { principal: anonymous, bounds: undefined, issuedAt: 0 },
+  keyId: "",
+  expiresAt: Infinity,
+};
 
 interface Known {
   identity: Identity;
