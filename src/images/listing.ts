@@ -61,7 +61,8 @@ function* manifestsWithTags(id: number, last: string, limit: number): Steps<List
 
 /**
  * The next path segments below a repository or a project's root, in order: one seek for each, however many
- * repositories lie deeper.
+ * repositories lie deeper. As in the catalog, a repository without a manifest, such as an upload that was given up
+ * leaves, is none.
  */
 export function* childSegments(registryId: number, path: string): Steps<string[]> {
   const prefix = `${path}/`;
@@ -69,7 +70,8 @@ export function* childSegments(registryId: number, path: string): Steps<string[]
   const segments: string[] = [];
   for (let from = prefix; ;) {
     const row = yield* first<{ name: string }>(
-      "SELECT name FROM repositories WHERE registry_id = ? AND name >= ? AND name < ? ORDER BY name LIMIT 1",
+      `SELECT r.name FROM repositories r WHERE r.registry_id = ? AND r.name >= ? AND r.name < ?
+       AND EXISTS (SELECT 1 FROM manifests m WHERE m.repository_id = r.id) ORDER BY r.name LIMIT 1`,
       registryId,
       from,
       end,

@@ -3,7 +3,7 @@ import { readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { type Berth, startBerth } from "../harness/berth.ts";
 import { type Dockerd, startDockerd } from "../harness/dockerd.ts";
-import { makeScratch } from "../harness/scratch.ts";
+import { makeScratch, type Scratch } from "../harness/scratch.ts";
 import { describeAsRoot } from "../harness/suites.ts";
 import { attempt, run } from "../harness/tools.ts";
 
@@ -19,12 +19,14 @@ function blocks(page: string): string[] {
 const startsServer = /^npm (ci|start|run)/m;
 
 describeAsRoot(["docker", "dockerd", "podman", "skopeo", "crane", "curl"], "the pages' commands", () => {
-  const scratch = makeScratch();
-  const reader = scratch.directory("reader");
+  let scratch: Scratch;
+  let reader: string;
   let berth: Berth;
   let dockerd: Dockerd;
 
   beforeAll(async () => {
+    scratch = makeScratch();
+    reader = scratch.directory("reader");
     berth = await startBerth();
     symlinkSync(berth.data, join(reader, "data"));
     dockerd = await startDockerd(scratch);

@@ -62,10 +62,10 @@ export async function startBerth(options: BerthOptions = {}): Promise<Berth> {
   const data = options.data ?? mkdtempSync(join(tmpdir(), "berth-test-"));
   const args = ["serve", "--data", data, "--listen", `127.0.0.1:${options.port ?? 0}`];
   if (options.tls) args.push("--tls", "self-signed");
+  const config = `${data}.yaml`;
   if (options.config !== undefined) {
-    const file = join(data, "..", `${data.split("/").pop()}.yaml`);
-    await Bun.write(file, options.config);
-    args.push("--config", file);
+    await Bun.write(config, options.config);
+    args.push("--config", config);
   }
   const child = Bun.spawn([...(options.wrapper ?? []), ...berthCommand(), ...args, ...(options.args ?? [])], {
     cwd: root,
@@ -143,7 +143,9 @@ export async function startBerth(options: BerthOptions = {}): Promise<Berth> {
         const exited = await Promise.race([child.exited, Bun.sleep(15_000).then(() => undefined)]);
         if (exited === undefined) killGroup("SIGKILL");
       }
-      if (own) rmSync(data, { recursive: true, force: true });
+      if (!own) return;
+      rmSync(data, { recursive: true, force: true });
+      rmSync(config, { force: true });
     },
   };
   await until(

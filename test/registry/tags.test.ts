@@ -170,6 +170,12 @@ describe("directories", () => {
     expect((await list("my-project")).child).toContain("walk");
   });
 
+  test("what an upload left that was given up is not listed", async () => {
+    const begun = await caller.send("POST", "/v2/my-project/walk/given/up/blobs/uploads/");
+    expectReply(await caller.send("DELETE", begun.headers.get("location") as string), { status: 204 });
+    expect((await list("my-project/walk")).child).not.toContain("given");
+  });
+
   test("names that begin alike are not below it", async () => {
     const reply = await caller.send("GET", "/v2/my-project/wal/tags/list");
     expectReply(reply, { status: 404, code: "NAME_UNKNOWN" });

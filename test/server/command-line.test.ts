@@ -41,6 +41,7 @@ describe("not understood: on standard error, one line without a stack, exit code
     [["serve", "extra"], /has no option extra/],
     [["serve", "--listen"], /--listen needs a value/],
     [["serve", "--workers", "many"], /^berth: --workers: expected a whole number from 1 to 64$/],
+    [["serve", "--workers", "1", "--workers=2"], /^berth: --workers is given twice$/],
     [["gcloud-env", "--nonsense", "x"], /has no option --nonsense/],
     [["gcloud-env", "--server"], /--server needs a value/],
     [["gcloud-env", "--server", "localhost:5000"], /--server: expected http/],
