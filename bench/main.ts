@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import { makeContent } from "./content.ts";
 import { type Fleet, startFleet } from "./fleet.ts";
 import { measureMemory, measureStart } from "./footprint.ts";
+import { startBerthPeer, startRegistryPeer } from "./peers.ts";
 import { makeRow, type Row, table } from "./report.ts";
 import { type Sample, type Scale, type Workload, workloads } from "./workloads.ts";
 
@@ -50,6 +51,11 @@ for (const on of ["http", "https", "workers"] as const) {
     await fleet.stop();
   }
 }
+for (const workload of wanted.filter((each) => each.on === "empty")) {
+  const row = makeRow(workload, await measureEmpty(workload));
+  rows.push(row);
+  console.log(table([row]).split("\n").at(-1));
+}
 const start = await measureStart();
 rmSync(content.directory, { recursive: true, force: true });
 
@@ -80,6 +86,27 @@ async function measure(workload: Workload, fleet: Fleet): Promise<Record<string,
   const peers = [fleet.berth, fleet.registry, ...(workload.targets.bare === undefined ? [] : [fleet.bare])];
   for (let round = 0; round < rounds; round++) {
     for (const peer of peers) samples[peer.name]?.push(await workload.measure(peer, content, scale));
+  }
+  return samples;
+}
+
+/**
+ * The same, with a server of its own for each sample, started empty and removed afterwards. What it wrote leaves the
+ * page cache with it: a virtual machine whose memory grows under the load would measure its host. The first round warms
+ * up.
+ */
+async function measureEmpty(workload: Workload): Promise<Record<string, Sample[]>> {
+  const samples: Record<string, Sample[]> = { berth: [], registry: [] };
+  for (let round = -1; round < rounds; round++) {
+    for (const start of [() => startBerthPeer({ tls: false, workers: Number(process.env.W ?? 1) }), () => startRegistryPeer(undefined)]) {
+      const peer = await start();
+      try {
+        const sample = await workload.measure(peer, content, scale);
+        if (round >= 0) samples[peer.name]?.push(sample);
+      } finally {
+        await peer.stop();
+      }
+    }
   }
   return samples;
 }

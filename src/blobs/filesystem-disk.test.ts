@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readdirSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Digest, digestOf } from "../names/digest.ts";
@@ -157,8 +157,10 @@ describe.skipIf(process.getuid?.() !== 0)("a disk that is full (needs root)", ()
       } catch (error) {
         thrown = error;
       }
+      const rest = fillPages();
       const checked = await blobs.check().catch((error: unknown) => error);
       await writer.abort();
+      rmSync(rest);
       expect(thrown).toMatchObject({ code: "ENOSPC" });
       // What cannot take a byte is not ready.
       expect(checked).toMatchObject({ code: "ENOSPC" });
@@ -170,6 +172,16 @@ describe.skipIf(process.getuid?.() !== 0)("a disk that is full (needs root)", ()
     }
     expect(Buffer.from(await blobs.readSmall(kept)).toString()).toBe("kept");
   });
+
+  /** Takes the pages that a large write found too few; the file's path. */
+  function fillPages(): string {
+    const path = join(directory, "rest");
+    try {
+      for (;;) appendFileSync(path, new Uint8Array(4096));
+    } catch {
+      return path;
+    }
+  }
 
   test("is told of where the bytes fit in what may wait, but not on the disk", async () => {
     const blobs = await open();

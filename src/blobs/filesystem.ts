@@ -1,6 +1,7 @@
 import * as fs from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type Digest, parseDigest } from "../names/digest.ts";
+import { DirectorySyncs } from "./directory-syncs.ts";
 import { WriteQueue } from "./write-queue.ts";
 import {
   type BlobBody,
@@ -27,6 +28,7 @@ export class FilesystemStore implements BlobStore {
   readonly #blobs: string;
   readonly #transfer: "file" | "stream";
   readonly #known = new Set<string>();
+  readonly #syncs = new DirectorySyncs();
 
   private constructor(name: string, directory: string, transfer: "file" | "stream") {
     this.name = name;
@@ -40,7 +42,7 @@ export class FilesystemStore implements BlobStore {
     const store = new FilesystemStore(name, directory, transfer);
     await store.#ensureDirectory(store.#staging);
     await store.#ensureDirectory(store.#blobs);
-    await syncDirectory(dirname(directory));
+    await store.#syncs.sync(dirname(directory));
     return store;
   }
 
@@ -62,7 +64,7 @@ export class FilesystemStore implements BlobStore {
         await queue.drain();
         await file.datasync();
         await close();
-        await syncDirectory(this.#staging);
+        await this.#syncs.sync(this.#staging);
       },
       async abort() {
         await queue.drain().catch(() => {});
@@ -97,7 +99,7 @@ export class FilesystemStore implements BlobStore {
     } catch (error) {
       if (codeOf(error) !== "EEXIST") throw codeOf(error) === "ENOENT" ? missing(key, error) : error;
     }
-    await syncDirectory(directory);
+    await this.#syncs.sync(directory);
     return storageKey;
   }
 
@@ -142,8 +144,8 @@ export class FilesystemStore implements BlobStore {
   async #ensureDirectory(path: string): Promise<void> {
     if (this.#known.has(path)) return;
     await fs.mkdir(path, { recursive: true, mode: 0o700 });
-    await syncDirectory(dirname(path));
-    await syncDirectory(dirname(dirname(path)));
+    await this.#syncs.sync(dirname(path));
+    await this.#syncs.sync(dirname(dirname(path)));
     this.#known.add(path);
   }
 }
@@ -151,16 +153,6 @@ export class FilesystemStore implements BlobStore {
 function storageKeyOf(digest: Digest, generation: string): StorageKey {
   const [algorithm, hex] = digest.split(":") as [string, string];
   return `${algorithm}/${hex.slice(0, 2)}/${algorithm}-${hex}.${basename(generation)}` as StorageKey;
-}
-
-/** Makes the entries of a directory survive a power cut. */
-async function syncDirectory(path: string): Promise<void> {
-  const handle = await fs.open(path, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 const chunkSize = 1 << 18;

@@ -1,11 +1,15 @@
 import type { FileHandle } from "node:fs/promises";
 
-/** Bytes that may wait for the disk before the sender has to. */
-const maxWaiting = 4 * 1024 * 1024;
+/** Bytes that may wait for the disk before their senders have to: shared by all files that are being written. */
+const maxWaiting = 16 * 1024 * 1024;
+/** What each file may have waiting, however many there are. */
+const leastShare = 1024 * 1024;
 /** Buffers that one system call takes (IOV_MAX is 1,024). */
 const maxBuffers = 512;
 /** Dirty bytes after which the system is told to begin writing, so that the last sync finds little left. */
-const syncEach = 32 * 1024 * 1024;
+const syncEach = 8 * 1024 * 1024;
+
+let filesBehind = 0;
 
 /**
  * Writes to a file one after the other, those that wait together in one call: a chunk from the network is a few
@@ -32,7 +36,7 @@ export class WriteQueue {
       // Whoever writes next or drains is told; until then it must not count as unhandled.
       this.#running.catch(() => {});
     }
-    if (this.#size > maxWaiting) await this.#running;
+    if (this.#size > Math.max(maxWaiting / filesBehind, leastShare)) await this.#running;
   }
 
   /** Resolves when everything is written. @throws the error of a write */
@@ -42,19 +46,26 @@ export class WriteQueue {
   }
 
   async #run(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, maxBuffers);
-      const size = batch.reduce((sum, bytes) => sum + bytes.byteLength, 0);
-      await this.#writeAll(batch, size);
-      this.#size -= size;
-      this.#unsynced += size;
-      if (this.#unsynced < syncEach) continue;
-      this.#unsynced = 0;
-      await this.#syncing;
-      this.#syncing = this.#file.datasync();
-      this.#syncing.catch(() => {});
+    filesBehind++;
+    try {
+      while (this.#waiting.length > 0) await this.#writeWaiting();
+    } finally {
+      filesBehind--;
     }
     this.#running = undefined;
+  }
+
+  async #writeWaiting(): Promise<void> {
+    const batch = this.#waiting.splice(0, maxBuffers);
+    const size = batch.reduce((sum, bytes) => sum + bytes.byteLength, 0);
+    await this.#writeAll(batch, size);
+    this.#size -= size;
+    this.#unsynced += size;
+    if (this.#unsynced < syncEach) return;
+    this.#unsynced = 0;
+    await this.#syncing;
+    this.#syncing = this.#file.datasync();
+    this.#syncing.catch(() => {});
   }
 
   async #writeAll(batch: Uint8Array[], size: number): Promise<void> {

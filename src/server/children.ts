@@ -14,6 +14,12 @@ interface ChildHandlers {
 const steadyAfter = 10_000;
 const longestPause = 5000;
 
+/**
+ * Threads that wait for the disk. Bun has one for each core, so that two syncs on a small machine would keep every
+ * other file waiting.
+ */
+const diskThreads = "16";
+
 /** A child process that is started again whenever it dies. */
 export class Child {
   readonly #start: Start;
@@ -62,7 +68,7 @@ export class Child {
   #spawn(): void {
     const begun = Date.now();
     const child = Bun.spawn([process.execPath, ...programArguments()], {
-      env: { ...process.env, [childVariable]: "1" },
+      env: { UV_THREADPOOL_SIZE: diskThreads, ...process.env, [childVariable]: "1" },
       stdio: ["ignore", "inherit", "inherit"],
       serialization: "advanced",
       ipc: (message: ToSupervisor) => {
