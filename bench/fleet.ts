@@ -25,7 +25,7 @@ export async function startFleet(on: "http" | "https" | "workers", content: Cont
     rmSync(join(content.directory, "tls"), { recursive: true, force: true });
   };
   try {
-    const berth = await startBerthPeer({ tls, workers: on === "workers" ? 4 : Number(process.env.W ?? 1) });
+    const berth = await startBerthPeer({ tls, workers: on === "workers" ? 4 : 1 });
     peers.push(berth);
     const registry = await startRegistryPeer(certificate);
     peers.push(registry);

@@ -98,7 +98,7 @@ async function measure(workload: Workload, fleet: Fleet): Promise<Record<string,
 async function measureEmpty(workload: Workload): Promise<Record<string, Sample[]>> {
   const samples: Record<string, Sample[]> = { berth: [], registry: [] };
   for (let round = -1; round < rounds; round++) {
-    for (const start of [() => startBerthPeer({ tls: false, workers: Number(process.env.W ?? 1) }), () => startRegistryPeer(undefined)]) {
+    for (const start of [() => startBerthPeer({ tls: false, workers: 1 }), () => startRegistryPeer(undefined)]) {
       const peer = await start();
       try {
         const sample = await workload.measure(peer, content, scale);

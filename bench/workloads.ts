@@ -55,17 +55,18 @@ function pull(
 
 const blobPath = (digest: string): string => `/v2/${repository}/blobs/${digest}`;
 /** One large blob over and over. Over TLS somebody has to decrypt: wrk does, and takes a core for it. */
-function pullLarge(connections: number, on: "http" | "https"): Workload {
+function pullLarge(connections: number, on: "http" | "https" | "workers"): Workload {
+  const how = on === "workers" ? "HTTP, 4 API processes" : on.toUpperCase();
   return {
     name: `pull-large-${connections}-${on}`,
-    title: `pull one 256 MiB blob, ${connections} connection${connections === 1 ? "" : "s"}, ${on.toUpperCase()}`,
+    title: `pull one 256 MiB blob, ${connections} connection${connections === 1 ? "" : "s"}, ${how}`,
     unit: "MiB/s",
     on,
     targets: { registry: 1.4, bare: 0.9 },
     async measure(peer, content, { seconds, largeBytes }) {
       const path = blobPath(peer.name === "bare" ? "large" : content.largeDigest);
       const bytes =
-        on === "http"
+        on !== "https"
           ? await sink(peer, { path, size: largeBytes, connections, seconds })
           : (await wrk(peer, { connections, seconds, paths: [path] })).bytesPerSecond;
       return { value: bytes / MiB };
@@ -194,6 +195,7 @@ export const workloads: readonly Workload[] = [
     (content) => [`/v2/${repository}/manifests/${content.manifestDigest}`],
   ),
   ...([1, 8] as const).flatMap((connections) => (["http", "https"] as const).map((on) => pullLarge(connections, on))),
+  pullLarge(8, "workers"),
   pull("pull-small", "pull 4 KiB blobs, 64 connections", { connections: 64, targets: { registry: 8 } }, (content) =>
     content.smallDigests.map(blobPath),
   ),
