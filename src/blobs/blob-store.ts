@@ -14,7 +14,7 @@ export interface ByteRange {
 /** How a store hands bytes out: a file of this machine, or a stream of exactly the bytes asked for. */
 export type BlobBody = { kind: "file"; path: string } | { kind: "stream"; stream: ReadableStream<Uint8Array> };
 
-/** Takes the bytes of one segment. Exactly one of `commit` and `abort` is called, and nothing after it. */
+/** Takes the bytes of one segment. `commit` or `abort` is called at its end, and `abort` after a `commit` that failed. */
 export interface StagedWriter {
   readonly key: StagingKey;
   /** Resolves when the bytes are taken (back-pressure). */

@@ -135,9 +135,15 @@ export class FilesystemStore implements BlobStore {
     const writer = await this.stage("check");
     try {
       await writer.write(new Uint8Array([1]));
+      await writer.commit();
+    } catch (error) {
+      await writer.abort();
+      throw error;
+    }
+    try {
       await fs.readFile(join(this.#staging, writer.key));
     } finally {
-      await writer.abort();
+      await this.removeStaged(writer.key);
     }
   }
 
