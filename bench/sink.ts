@@ -4,23 +4,27 @@ import { join } from "node:path";
 import { run } from "../test/harness/tools.ts";
 import type { Peer } from "./peers.ts";
 
-let built: Promise<string> | undefined;
+const built = new Map<string, Promise<string>>();
 
-/** Compiles bench/sink.c, once a run. */
-async function build(): Promise<string> {
-  const program = join(mkdtempSync(join(tmpdir(), "berth-bench-sink-")), "sink");
-  await run(["gcc", "-O2", "-o", program, join(import.meta.dir, "sink.c")]);
+/** Compiles a client, once a run. */
+function build(name: "sink" | "tls-sink"): Promise<string> {
+  let program = built.get(name);
+  if (program === undefined) {
+    const path = join(mkdtempSync(join(tmpdir(), "berth-bench-sink-")), name);
+    const libraries = name === "sink" ? [] : ["-lssl", "-lcrypto", "-lpthread"];
+    program = run(["gcc", "-O2", "-o", path, join(import.meta.dir, `${name}.c`), ...libraries]).then(() => path);
+    built.set(name, program);
+  }
   return program;
 }
 
-/** Bytes a second that a server sends of one blob over plain HTTP, to a client that costs next to nothing. */
+/** Bytes a second that a server sends of one blob, to a client that costs next to nothing. */
 export async function sink(
   peer: Peer,
   options: { path: string; size: number; connections: number; seconds: number },
 ): Promise<number> {
-  built ??= build();
-  const program = await built;
-  const { host, port } = new URL(peer.url);
+  const { protocol, host, port } = new URL(peer.url);
+  const program = await build(protocol === "https:" ? "tls-sink" : "sink");
   const lines = Object.entries({ host, ...peer.headers }).map(([name, value]) => `${name}: ${value}`);
   const directory = mkdtempSync(join(tmpdir(), "berth-bench-request-"));
   const file = join(directory, "request");

@@ -54,7 +54,7 @@ function pull(
 }
 
 const blobPath = (digest: string): string => `/v2/${repository}/blobs/${digest}`;
-/** One large blob over and over. Over TLS somebody has to decrypt: wrk does, and takes a core for it. */
+/** One large blob over and over. */
 function pullLarge(connections: number, on: "http" | "https" | "workers"): Workload {
   const how = on === "workers" ? "HTTP, 4 API processes" : on.toUpperCase();
   return {
@@ -65,11 +65,7 @@ function pullLarge(connections: number, on: "http" | "https" | "workers"): Workl
     targets: { registry: 1.4, bare: 0.9 },
     async measure(peer, content, { seconds, largeBytes }) {
       const path = blobPath(peer.name === "bare" ? "large" : content.largeDigest);
-      const bytes =
-        on !== "https"
-          ? await sink(peer, { path, size: largeBytes, connections, seconds })
-          : (await wrk(peer, { connections, seconds, paths: [path] })).bytesPerSecond;
-      return { value: bytes / MiB };
+      return { value: (await sink(peer, { path, size: largeBytes, connections, seconds })) / MiB };
     },
   };
 }

@@ -19,6 +19,13 @@ interface ListenerOptions {
 /** Often enough for a renewed certificate, too seldom to be seen. */
 const lookAtFilesEach = 1000;
 
+/**
+ * A connection whose TLS was being negotiated when its server was told to stop is forgotten by Bun: it stays open, and
+ * the server waits for it. Servers without a request for a second are ended by force.
+ */
+const lookAtRequestsEach = 50;
+const quietLooks = 20;
+
 /** One process's ear on the shared port. */
 export class Listener {
   readonly #options: ListenerOptions;
@@ -41,10 +48,13 @@ export class Listener {
   /** Takes no new connections; resolves when the running requests are done, or after `deadline` ms. */
   async stop(deadline: number): Promise<void> {
     clearInterval(this.#timer);
-    // Those with an earlier certificate too: a connection that was being made when they were told keeps them waiting.
-    for (const server of [...this.#retired.keys(), this.#server]) this.#retire(server);
-    const finished = Promise.all(this.#retired.values()).then(() => true);
-    if (await Promise.race([finished, Bun.sleep(deadline).then(() => false)])) return;
+    this.#retire(this.#server);
+    const end = Date.now() + deadline;
+    for (let quiet = 0; this.#retired.size > 0 && quiet < quietLooks && Date.now() < end;) {
+      await Bun.sleep(lookAtRequestsEach);
+      const isBusy = [...this.#retired.keys()].some((server) => server.pendingRequests > 0);
+      quiet = isBusy ? 0 : quiet + 1;
+    }
     await Promise.all([...this.#retired.keys()].map((server) => server.stop(true)));
   }
 
