@@ -7,6 +7,7 @@ import { dataDirectory } from "../src/server/data-directory.ts";
 import type { Content } from "./content.ts";
 import { type Peer, startBarePeer, startBerthPeer, startRegistryPeer } from "./peers.ts";
 import { fill } from "./push.ts";
+import type { Place } from "./workloads.ts";
 
 /** The servers that one group of workloads is measured on, filled with the same content. */
 export interface Fleet {
@@ -16,8 +17,8 @@ export interface Fleet {
   stop(): Promise<void>;
 }
 
-export async function startFleet(on: "http" | "https" | "workers", content: Content): Promise<Fleet> {
-  const tls = on === "https";
+export async function startFleet(on: Exclude<Place, `empty${string}`>, content: Content): Promise<Fleet> {
+  const tls = on.startsWith("https");
   const certificate = tls ? await makeCertificate(content.directory) : undefined;
   const peers: Peer[] = [];
   const stop = async (): Promise<void> => {
@@ -25,7 +26,7 @@ export async function startFleet(on: "http" | "https" | "workers", content: Cont
     rmSync(join(content.directory, "tls"), { recursive: true, force: true });
   };
   try {
-    const berth = await startBerthPeer({ tls, workers: on === "workers" ? 4 : 1 });
+    const berth = await startBerthPeer({ tls, workers: on.endsWith("-workers") ? 4 : 1 });
     peers.push(berth);
     const registry = await startRegistryPeer(certificate);
     peers.push(registry);

@@ -35,7 +35,7 @@ console.log(machine);
 const content = await makeContent({ small: scale.smallBlobs, large: scale.largeBytes });
 const rows: Row[] = [];
 let memory: Awaited<ReturnType<typeof measureMemory>> | undefined;
-for (const on of ["http", "https", "workers"] as const) {
+for (const on of ["http", "https", "http-workers", "https-workers"] as const) {
   const here = wanted.filter((workload) => workload.on === on);
   if (here.length === 0) continue;
   const fleet = await startFleet(on, content);
@@ -51,7 +51,7 @@ for (const on of ["http", "https", "workers"] as const) {
     await fleet.stop();
   }
 }
-for (const workload of wanted.filter((each) => each.on === "empty")) {
+for (const workload of wanted.filter((each) => each.on.startsWith("empty"))) {
   const row = makeRow(workload, await measureEmpty(workload));
   rows.push(row);
   console.log(table([row]).split("\n").at(-1));
@@ -97,8 +97,9 @@ async function measure(workload: Workload, fleet: Fleet): Promise<Record<string,
  */
 async function measureEmpty(workload: Workload): Promise<Record<string, Sample[]>> {
   const samples: Record<string, Sample[]> = { berth: [], registry: [] };
+  const workers = workload.on === "empty-workers" ? 4 : 1;
   for (let round = -1; round < rounds; round++) {
-    for (const start of [() => startBerthPeer({ tls: false, workers: 1 }), () => startRegistryPeer(undefined)]) {
+    for (const start of [() => startBerthPeer({ tls: false, workers }), () => startRegistryPeer(undefined)]) {
       const peer = await start();
       try {
         const sample = await workload.measure(peer, content, scale);

@@ -14,12 +14,14 @@ export interface Scale {
   smallBlobs: number;
 }
 
+/** A fleet of the peers, Berth with one API process or with four; or servers of its own for each sample. */
+export type Place = "http" | "https" | "http-workers" | "https-workers" | "empty" | "empty-workers";
+
 export interface Workload {
   name: string;
   title: string;
   unit: "requests/s" | "MiB/s" | "images/s";
-  /** Where the peers stand: which set of servers it runs on. */
-  on: "http" | "https" | "workers" | "empty";
+  on: Place;
   /** Least ratios to the peers; a peer without one is not measured. */
   targets: { registry: number; bare?: number };
   /** One round on one peer; more is better. */
@@ -55,8 +57,8 @@ function pull(
 
 const blobPath = (digest: string): string => `/v2/${repository}/blobs/${digest}`;
 /** One large blob over and over. */
-function pullLarge(connections: number, on: "http" | "https" | "workers"): Workload {
-  const how = on === "workers" ? "HTTP, 4 API processes" : on.toUpperCase();
+function pullLarge(connections: number, on: Exclude<Place, `empty${string}`>): Workload {
+  const how = on.toUpperCase().replace("-WORKERS", ", 4 API processes");
   return {
     name: `pull-large-${connections}-${on}`,
     title: `pull one 256 MiB blob, ${connections} connection${connections === 1 ? "" : "s"}, ${how}`,
@@ -78,7 +80,7 @@ function putManifests(workers: 1 | 4): Workload {
     name: `put-manifest-${workers}`,
     title: `PUT small manifests, 64 connections, ${workers} API process${workers === 1 ? "" : "es"}`,
     unit: "requests/s",
-    on: workers === 1 ? "http" : "workers",
+    on: workers === 1 ? "http" : "http-workers",
     targets: { registry: 5 },
     async measure(peer, content, { seconds }) {
       const template = JSON.parse(Buffer.from(content.manifest).toString()) as { config: never; layers: never[] };
@@ -151,7 +153,7 @@ const pushLarge: Workload = {
 /** Eight clients, each with an image of eight layers that no server has seen. */
 const pushImages: Workload = {
   name: "push-images",
-  title: "push an 8-layer image, 8 clients at once",
+  title: "push an 8-layer image, 8 clients at once, 1 API process",
   unit: "images/s",
   on: "empty",
   targets: { registry: 2 },
@@ -191,12 +193,19 @@ export const workloads: readonly Workload[] = [
     (content) => [`/v2/${repository}/manifests/${content.manifestDigest}`],
   ),
   ...([1, 8] as const).flatMap((connections) => (["http", "https"] as const).map((on) => pullLarge(connections, on))),
-  pullLarge(8, "workers"),
+  pullLarge(8, "http-workers"),
+  pullLarge(8, "https-workers"),
   pull("pull-small", "pull 4 KiB blobs, 64 connections", { connections: 64, targets: { registry: 8 } }, (content) =>
     content.smallDigests.map(blobPath),
   ),
   pushLarge,
   pushImages,
+  {
+    ...pushImages,
+    name: "push-images-workers",
+    title: pushImages.title.replace("1 API process", "4 API processes"),
+    on: "empty-workers",
+  },
   putManifests(1),
   putManifests(4),
 ];
