@@ -1,11 +1,17 @@
 import { join } from "node:path";
 import { format } from "prettier";
+import { nouns } from "../src/cli/nouns.ts";
+import { formatFlag, serverFlags, usageOf } from "../src/cli/usage.ts";
 import { errorTable } from "../src/http/error-table.ts";
 import { flagOf, variableOf } from "../src/server/option.ts";
 import { optionList } from "../src/server/options.ts";
 
 /** The reference pages that are made from tables in the sources. */
-const pages: Record<string, () => string> = { "docs/errors.md": errorsPage, "docs/options.md": optionsPage };
+const pages: Record<string, () => string> = {
+  "docs/cli.md": cliPage,
+  "docs/errors.md": errorsPage,
+  "docs/options.md": optionsPage,
+};
 
 const notice = "<!-- Made by `npm run docs` from the sources; do not edit. -->";
 
@@ -42,6 +48,56 @@ function optionsPage(): string {
     "and the message names the key and its line. A dot in a key is a level in the file:",
     "",
     "```yaml\nlisten: 0.0.0.0:443\ntls:\n  cert: /etc/berth/tls.crt\n  key: /etc/berth/tls.key\nhosts: [registry.corp.example]\n```",
+    "",
+    ...sections,
+  ].join("\n");
+}
+
+function cliPage(): string {
+  const list = (flags: typeof serverFlags): string =>
+    flags.map(({ name, placeholder, doc }) => `- \`${`--${name} ${placeholder ?? ""}`.trim()}\`: ${doc}`).join("\n");
+  const sections = nouns.flatMap((noun) => [
+    `## berth ${noun.name}\n`,
+    ...noun.verbs.flatMap((verb) => [
+      verb.name === "" ? "" : `### berth ${noun.name} ${verb.name}\n`,
+      `\`\`\`\n${usageOf(noun, verb)}\n\`\`\`\n`,
+      `${verb.summary}\n`,
+      `${list(verb.flags ?? [])}\n`,
+    ]),
+  ]);
+  return [
+    notice,
+    "# The command line",
+    "",
+    "`npx berth COMMAND`, or `dist/berth COMMAND` of the single executable. `berth serve` runs the server: its options are",
+    "in [options.md](options.md). `berth gcloud-env` and `berth gcloud-proxy` are for who has gcloud. All other commands manage a",
+    "server over HTTP, with the rights of the service account whose key they are given:",
+    "",
+    "```sh",
+    "export BERTH_KEY_FILE=data/admin-key.json",
+    "npx berth service-account create builder --display-name 'Builds and pushes'",
+    "npx berth iam add-binding --project my-project --role roles/storage.admin \\",
+    "  --member serviceAccount:builder@my-project.iam.gserviceaccount.com",
+    "npx berth key create builder builder-key.json",
+    "npx berth token --key-file builder-key.json |",
+    "  docker login -u oauth2accesstoken --password-stdin localhost:5000",
+    "npx berth audit read --limit 10",
+    "```",
+    "",
+    "These flags are common to all that talk to a server:",
+    "",
+    list([...serverFlags, formatFlag]),
+    "",
+    "What fails is told on standard error, and the exit code is 1; 2 where the command line was not understood. Passwords",
+    "are never taken from the command line, which others on the machine can read.",
+    "",
+    "## When nobody can come in",
+    "",
+    "Whoever may read and write the server's data directory can give somebody all rights again. Stop the server, then:",
+    "",
+    "```\nberth iam recover --data DIR --member user:EMAIL --create-user\n```",
+    "",
+    "The audit log tells of it, and names the user of the operating system who did it.",
     "",
     ...sections,
   ].join("\n");

@@ -27,15 +27,21 @@ const rooms = [
 
 /** The third-party packages, each with the rooms that may know it. */
 const packages: Record<string, readonly string[]> = {
+  "@bufbuild/cel": ["access"],
+  "@bufbuild/cel-spec": ["access"],
+  "@bufbuild/protobuf": ["access"],
+  "@bufbuild/re2": ["access"],
   "@peculiar/x509": ["server"],
-  "reflect-metadata": ["server"],
-  "ipaddr.js": ["server"],
-  jose: ["identity", "keys"],
-  "lru-cache": ["identity", "images"],
+  "cli-table3": ["cli"],
+  "reflect-metadata": ["cli", "server"],
+  "ipaddr.js": ["server", "egress", "http"],
+  jose: ["cli", "identity", "keys"],
+  "lru-cache": ["access", "http", "identity", "images", "projects"],
+  "openid-client": ["identity"],
   pino: ["server"],
   "prom-client": ["server"],
   yaml: ["server"],
-  zod: ["server", "identity", "images"],
+  zod: ["access", "cli", "identity", "images", "projects", "server"],
 };
 
 /** What breaks the directions of docs/architecture.md, a line each. */

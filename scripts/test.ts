@@ -17,6 +17,7 @@ const blackBox = ["test/registry", "test/server"];
 const suites: readonly Suite[] = [
   { name: "unit", paths: ["src", "scripts"] },
   { name: "server", paths: ["test/server"] },
+  { name: "cli", paths: ["test/cli"] },
   { name: "registry", paths: ["test/registry"] },
   { name: "security", paths: ["test/security"] },
   { name: "docs", paths: ["test/docs"] },

@@ -1,16 +1,26 @@
-import { anonymous, type Principal } from "../names/principals.ts";
+import { anonymous } from "../names/principals.ts";
 import type { ProjectId } from "../names/reference.ts";
-import { projectResource, type ResourceName } from "../names/resources.ts";
+import {
+  bucketOf,
+  organizationResource,
+  projectResource,
+  resourceAttributes,
+  type ResourceName,
+} from "../names/resources.ts";
+import type { AuditJournal } from "./audit/journal.ts";
 import { type Call, type Caller, withinBounds } from "./caller.ts";
+import { bucketBindings } from "./iam/bucket-bindings.ts";
+import { CompiledPolicy, type RoleGrant } from "./iam/policy.ts";
+import type { Roles } from "./iam/roles.ts";
 import type { Permission } from "./permissions.ts";
-import { allPolicies, type Policies } from "./policies.ts";
-import type { Database } from "../metadata/database.ts";
+import type { Policies } from "./policies.ts";
 
 /** One right on one resource, and the project that the resource belongs to. */
 export interface Access {
   permission: Permission;
   resource: ResourceName;
-  project: ProjectId;
+  /** `undefined` for what belongs to no project: the organisation. */
+  project: ProjectId | undefined;
 }
 
 declare const granted: unique symbol;
@@ -18,7 +28,7 @@ declare const granted: unique symbol;
 /** Proof that a caller may do what it asked; only `authorize` makes one, and stores open for nothing else. */
 export interface Grant {
   readonly [granted]: true;
-  readonly principal: Principal;
+  readonly caller: Caller;
   readonly call: Call;
   readonly accesses: readonly Access[];
   /** Whether the caller may also do this; for what only the transaction finds out to be needed. */
@@ -34,59 +44,160 @@ export interface Refusal {
   access: Access;
 }
 
+/** What access to a project depends on beside policies. */
+export interface ProjectState {
+  /** Credentials made before, in ms, do not reach it: then its id was another project's. */
+  credentialsSince: number;
+  /** Whether its deletion was requested: then nothing is left to do with it but to look at it or bring it back. */
+  isDeleted: boolean;
+}
+
+/** Whether conditions are asked, or taken to be met. */
+type Conditions = "ask" | "assume";
+
+/** Where resources hang: known to the rooms above. */
+export interface Hierarchy {
+  projectState(project: ProjectId): Promise<ProjectState | undefined>;
+  /** The one organisation that every project belongs to. */
+  organization(): string | Promise<string>;
+}
+
+interface AccessControlOptions {
+  policies: Policies;
+  roles: Roles;
+  hierarchy: Hierarchy;
+  journal: AuditJournal;
+  now: () => number;
+}
+
 /** The one door: whatever is done for a caller is asked here, with every resource that it touches. */
 export class AccessControl {
-  readonly #database: Database;
   readonly #policies: Policies;
-  readonly #projectCreatedAt: (project: ProjectId) => Promise<number | undefined>;
+  readonly #roles: Roles;
+  readonly #hierarchy: Hierarchy;
+  readonly #journal: AuditJournal;
+  readonly #now: () => number;
 
-  constructor(
-    database: Database,
-    policies: Policies,
-    projectCreatedAt: (project: ProjectId) => Promise<number | undefined>,
-  ) {
-    this.#database = database;
+  constructor({ policies, roles, hierarchy, journal, now }: AccessControlOptions) {
     this.#policies = policies;
-    this.#projectCreatedAt = projectCreatedAt;
+    this.#roles = roles;
+    this.#hierarchy = hierarchy;
+    this.#journal = journal;
+    this.#now = now;
   }
 
   async authorize(caller: Caller, accesses: readonly Access[], call: Call): Promise<Grant | Refusal> {
     for (const access of accesses) {
       const refused = await this.#refusal(caller, access);
-      if (refused !== undefined) return { refused, access };
+      if (refused === undefined) continue;
+      this.#journal.denied(caller, access, call, refused);
+      return { refused, access };
     }
+    for (const access of accesses)
+      if (await this.#isAudited(caller, access, call)) this.#journal.read(caller, access, call);
     const may = async (access: Access): Promise<boolean> => (await this.#refusal(caller, access)) === undefined;
-    return { principal: caller.principal, call, accesses, may } as Grant;
+    return { caller, call, accesses, may } as Grant;
   }
 
-  /** The projects in all of which the caller has the permission, for listings across projects. */
-  async readable(caller: Caller, permission: Permission): Promise<ProjectId[]> {
-    const prefix = projectResource("" as ProjectId);
-    const projects: ProjectId[] = [];
-    for (const { resource } of await this.#database.read(allPolicies())) {
-      if (!resource.startsWith(prefix)) continue;
-      const project = resource.slice(prefix.length) as ProjectId;
-      if (await this.#holds(caller.principal, permission, project)) projects.push(project);
+  /** Whether a listing may show something: no right to anything, and no denial. */
+  async isAllowed(caller: Caller, access: Access): Promise<boolean> {
+    return (await this.#refusal(caller, access)) === undefined;
+  }
+
+  /**
+   * Whether a listing may show all that a resource ending in `*` stands for, none of it, or some, for each of which
+   * `isAllowed` tells.
+   */
+  async reach(caller: Caller, access: Access): Promise<"all" | "some" | "none"> {
+    if (await this.isAllowed(caller, access)) return "all";
+    return (await this.#holds(caller, access, "assume")) ? "some" : "none";
+  }
+
+  async #refusal(caller: Caller, access: Access): Promise<Refusal["refused"] | undefined> {
+    if (!(await this.#holds(caller, access))) return caller.principal === anonymous ? "anonymous" : "policy";
+    return (await this.#isWithinBounds(caller, access)) ? undefined : "bounds";
+  }
+
+  async #isWithinBounds(caller: Caller, { permission, resource, project }: Access): Promise<boolean> {
+    if (!withinBounds(caller, permission, resource)) return false;
+    if (project === undefined || caller.issuedAt === 0) return true;
+    return caller.issuedAt >= ((await this.#hierarchy.projectState(project))?.credentialsSince ?? 0);
+  }
+
+  /** Whether any policy from the resource up to the organisation gives the caller a role with the permission. */
+  async #holds(caller: Caller, access: Access, conditions: Conditions = "ask"): Promise<boolean> {
+    const { project, resource } = access;
+    if (project !== undefined) {
+      const state = await this.#hierarchy.projectState(project);
+      if (state === undefined) return false;
+      if (state.isDeleted && !access.permission.startsWith("resourcemanager.projects.")) return false;
     }
-    return projects;
-  }
-
-  async #refusal(caller: Caller, { permission, resource, project }: Access): Promise<Refusal["refused"] | undefined> {
-    if (!(await this.#holds(caller.principal, permission, project))) {
-      return caller.principal === anonymous ? "anonymous" : "policy";
+    const own = bucketOf(resource) ?? resource;
+    const top = organizationResource(await this.#hierarchy.organization());
+    // What belongs to no project is the organisation, or is not there.
+    if (project === undefined && own !== top) return false;
+    if (await this.#grants(own, caller, access, conditions)) return true;
+    if (project !== undefined) {
+      const above = projectResource(project);
+      if (above !== own && (await this.#grants(above, caller, access, conditions))) return true;
     }
-    if (!withinBounds(caller, permission, resource)) return "bounds";
-    // A credential for a name does not reach a project that took the name later.
-    const createdAt = await this.#projectCreatedAt(project);
-    if (createdAt === undefined || (caller.issuedAt !== 0 && caller.issuedAt < createdAt)) return "bounds";
-    return undefined;
+    return top !== own && this.#grants(top, caller, access, conditions);
   }
 
-  /** An owner of a project holds every permission in it. */
-  async #holds(principal: Principal, _permission: Permission, project: ProjectId): Promise<boolean> {
-    const bindings = await this.#policies.bindings(projectResource(project));
-    return bindings.some(({ role, members }) => role === "roles/owner" && members.includes(principal));
+  async #grants(on: ResourceName, caller: Caller, access: Access, conditions: Conditions): Promise<boolean> {
+    const policy = (await this.#policies.compiled(on)) ?? (await initialPolicy(on, access.project));
+    if (policy === undefined) return false;
+    for (const grant of policy.grantsOf(caller.identities))
+      if (await this.#permits(grant, access, conditions)) return true;
+    for (const project of policy.convenienceProjects()) {
+      const basic = await this.#basicRoles(project as ProjectId, caller, access);
+      for (const grant of policy.convenienceGrants(project)) {
+        if (basic.has(grant.basicRole) && (await this.#permits(grant, access, conditions))) return true;
+      }
+    }
+    return false;
   }
+
+  /** The basic roles that the caller has in a project by the project's own policy. */
+  async #basicRoles(project: ProjectId, caller: Caller, access: Access): Promise<ReadonlySet<string>> {
+    const policy: CompiledPolicy | undefined = await this.#policies.compiled(projectResource(project));
+    const grants = policy?.grantsOf(caller.identities) ?? [];
+    return new Set(grants.filter((grant) => this.#isMet(grant, access)).map(({ role }) => role));
+  }
+
+  /** Whether the project asks for entries of such reads; changes have theirs in any case. */
+  async #isAudited(caller: Caller, { permission, project }: Access, { service }: Call): Promise<boolean> {
+    if (project === undefined || !Object.hasOwn(readLogTypes, permission)) return false;
+    const policy = await this.#policies.compiled(projectResource(project));
+    if (policy === undefined || policy.policy.auditConfigs.length === 0) return false;
+    return policy.isAudited(service, readLogTypes[permission as keyof typeof readLogTypes], caller.identities);
+  }
+
+  async #permits(grant: RoleGrant, access: Access, conditions: Conditions): Promise<boolean> {
+    const permissions = await this.#roles.permissionsOf(grant.role);
+    return permissions.has(access.permission) && (conditions === "assume" || this.#isMet(grant, access));
+  }
+
+  #isMet({ condition }: RoleGrant, { resource }: Access): boolean {
+    if (condition === undefined) return true;
+    // A condition may tell between the resources that a pattern stands for.
+    if (resource.endsWith("*")) return false;
+    const { name, type, service } = resourceAttributes(resource);
+    const context = { time: this.#now(), resourceName: name, resourceType: type, resourceService: service };
+    return condition.holds(context);
+  }
+}
+
+/** Reads whose audit is a project's choice. [Cloud Storage, "Cloud Audit Logs", audited operations] */
+const readLogTypes = { "storage.objects.get": "DATA_READ", "storage.objects.list": "DATA_READ" } as const;
+
+/**
+ * A bucket that does not exist yet is asked as it would be made: who could use it learns that there is nothing,
+ * and everybody else nothing.
+ */
+async function initialPolicy(on: ResourceName, project: ProjectId | undefined): Promise<CompiledPolicy | undefined> {
+  if (project === undefined || bucketOf(on) === undefined) return undefined;
+  return CompiledPolicy.compile({ etag: "", bindings: bucketBindings(project), auditConfigs: [] });
 }
 
 export function isRefusal(decision: Grant | Refusal): decision is Refusal {

@@ -1,5 +1,6 @@
 import type { Principal } from "../names/principals.ts";
 import type { ResourceName } from "../names/resources.ts";
+import type { Identities } from "./iam/policy.ts";
 import type { Permission } from "./permissions.ts";
 
 /**
@@ -14,9 +15,17 @@ export interface Bound {
 /** Who calls, as far as the credential tells; not what they may do. */
 export interface Caller {
   principal: Principal;
+  /** The principal, its groups, its domain, `allUsers`…: one object for as long as they stay the same. */
+  identities: Identities;
+  /** The service-account key behind the credential; empty where there is none. */
+  keyId: string;
+  /** The tokens that the credential goes back to, itself included. */
+  tokenIds: readonly string[];
+  /** Who acts as the principal, the nearest last; empty where it acts itself. */
+  delegation: readonly Principal[];
   /** `undefined`: a credential of its owner's full reach. */
   bounds: readonly Bound[] | undefined;
-  /** When the credential was made, in ms; 0 for one without an age. A project made later is out of its reach. */
+  /** When the credential was made, in ms; 0 for one without an age. */
   issuedAt: number;
 }
 
@@ -25,6 +34,7 @@ export interface Call {
   service: string;
   method: string;
   clientAddress: string;
+  userAgent: string;
   requestId: string;
 }
 
@@ -33,6 +43,10 @@ export function withinBounds(caller: Caller, permission: Permission, resource: R
   return caller.bounds.some((bound) => bound.permissions.has(permission) && covers(bound.resource, resource));
 }
 
+/** A bound on a repository reaches its manifests too. */
 function covers(pattern: ResourceName, resource: ResourceName): boolean {
-  return pattern.endsWith("*") ? resource.startsWith(pattern.slice(0, -1)) : pattern === resource;
+  if (pattern.endsWith("*")) return resource.startsWith(pattern.slice(0, -1));
+  if (!resource.startsWith(pattern)) return false;
+  const next = resource[pattern.length];
+  return next === undefined || next === ":" || next === "@";
 }

@@ -1,52 +1,113 @@
+import { LRUCache } from "lru-cache";
 import type { Database } from "../metadata/database.ts";
-import { all, run, type Steps } from "../metadata/statement.ts";
-import type { Principal } from "../names/principals.ts";
-import type { ResourceName } from "../names/resources.ts";
 import { bumpVersion, type Freshness } from "../metadata/freshness.ts";
+import { all, first, run, type Steps } from "../metadata/statement.ts";
+import type { Member } from "../names/members.ts";
+import type { ResourceName } from "../names/resources.ts";
+import { type AuditConfig, type Binding, CompiledPolicy, type Policy } from "./iam/policy.ts";
 
-/** [IAM, "Policy"] */
-export interface Binding {
-  role: string;
-  members: Principal[];
+interface PolicyRow {
+  etag: string;
+  bindings: string;
+  audit_configs: string;
 }
 
-/** The policies of resources, read once and kept until any policy changes. */
+interface Known {
+  /** `undefined`: the resource has no policy. */
+  compiled: CompiledPolicy | undefined;
+  generation: number;
+}
+
+/** The policies of resources, compiled, and kept as long as their etags stand. */
 export class Policies {
   readonly #database: Database;
-  readonly #cache = new Map<ResourceName, readonly Binding[]>();
+  readonly #known = new LRUCache<ResourceName, Known>({ max: 20_000 });
+  #generation = 0;
 
   constructor(database: Database, freshness: Freshness) {
     this.#database = database;
-    freshness.whenChanged("access", () => this.#cache.clear());
+    freshness.whenChanged("access", () => this.#generation++);
   }
 
-  async bindings(resource: ResourceName): Promise<readonly Binding[]> {
-    const known = this.#cache.get(resource);
-    if (known !== undefined) return known;
-    const row = await this.#database.readRow<{ bindings: string }>(
-      "SELECT bindings FROM policies WHERE resource = ?",
+  compiled(resource: ResourceName): CompiledPolicy | undefined | Promise<CompiledPolicy | undefined> {
+    const known = this.#known.get(resource);
+    return known?.generation === this.#generation ? known.compiled : this.#load(resource, known?.compiled);
+  }
+
+  /** Some policy changed, perhaps not this one: a large one is not read and compiled again for nothing. */
+  async #load(resource: ResourceName, old: CompiledPolicy | undefined): Promise<CompiledPolicy | undefined> {
+    const generation = this.#generation;
+    const etag = await this.#database.readRow<{ etag: string }>(
+      "SELECT etag FROM policies WHERE resource = ?",
       resource,
     );
-    const bindings = row === undefined ? [] : (JSON.parse(row.bindings) as Binding[]);
-    // A stranger's requests for projects that do not exist must not fill the cache.
-    if (row !== undefined) this.#cache.set(resource, bindings);
-    return bindings;
+    let compiled: CompiledPolicy | undefined;
+    if (etag !== undefined) {
+      compiled = old?.policy.etag === etag.etag ? old : await this.#compile(resource);
+    }
+    this.#known.set(resource, { compiled, generation });
+    return compiled;
+  }
+
+  async #compile(resource: ResourceName): Promise<CompiledPolicy | undefined> {
+    const policy = await this.#database.read(readPolicy(resource));
+    return policy === undefined ? undefined : CompiledPolicy.compile(policy);
   }
 }
 
-export function* setPolicy(resource: ResourceName, bindings: readonly Binding[], etag: string): Steps<void> {
-  yield* run(
-    `INSERT INTO policies (resource, etag, bindings) VALUES (?, ?, ?)
-     ON CONFLICT (resource) DO UPDATE SET etag = excluded.etag, bindings = excluded.bindings`,
+export function* readPolicy(resource: ResourceName): Steps<Policy | undefined> {
+  const row = yield* first<PolicyRow>(
+    "SELECT etag, bindings, audit_configs FROM policies WHERE resource = ?",
     resource,
-    etag,
-    JSON.stringify(bindings),
   );
+  if (row === undefined) return undefined;
+  return {
+    etag: row.etag,
+    bindings: JSON.parse(row.bindings) as Binding[],
+    auditConfigs: JSON.parse(row.audit_configs) as AuditConfig[],
+  };
+}
+
+/** Gives a resource a policy in place of the one it has. */
+export function* writePolicy(resource: ResourceName, policy: Policy): Steps<void> {
+  yield* run(
+    `INSERT INTO policies (resource, etag, bindings, audit_configs) VALUES (?, ?, ?, ?)
+     ON CONFLICT (resource) DO UPDATE
+       SET etag = excluded.etag, bindings = excluded.bindings, audit_configs = excluded.audit_configs`,
+    resource,
+    policy.etag,
+    JSON.stringify(policy.bindings),
+    JSON.stringify(policy.auditConfigs),
+  );
+  yield* writeMembers(resource, new Set(policy.bindings.flatMap(({ members }) => members)));
   yield* bumpVersion("access");
 }
 
-/** Every policy there is, with its resource. */
-export function* allPolicies(): Steps<{ resource: ResourceName; bindings: Binding[] }[]> {
-  const rows = yield* all<{ resource: string; bindings: string }>("SELECT resource, bindings FROM policies");
-  return rows.map(({ resource, bindings }) => ({ resource, bindings: JSON.parse(bindings) as Binding[] }));
+/** Only what changed is written: a policy may name very many members. */
+function* writeMembers(resource: ResourceName, members: ReadonlySet<Member>): Steps<void> {
+  const rows = yield* all<{ member: Member }>("SELECT member FROM policy_members WHERE resource = ?", resource);
+  const before = new Set(rows.map(({ member }) => member));
+  for (const member of before.difference(members)) {
+    yield* run("DELETE FROM policy_members WHERE member = ? AND resource = ?", member, resource);
+  }
+  for (const member of members.difference(before)) {
+    yield* run("INSERT INTO policy_members (member, resource) VALUES (?, ?)", member, resource);
+  }
+}
+
+/**
+ * Writes `to` for `from` in every policy that names it: `deleted:user:E?uid=U` for a user that is deleted, and back.
+ * @param newEtag makes an etag that was never used
+ */
+export function* renameMember(from: Member, to: Member, newEtag: string): Steps<void> {
+  const rows = yield* all<{ resource: ResourceName }>("SELECT resource FROM policy_members WHERE member = ?", from);
+  for (const { resource } of rows) {
+    const policy = yield* readPolicy(resource);
+    if (policy === undefined) continue;
+    const bindings = policy.bindings.map((binding) => ({
+      ...binding,
+      members: binding.members.map((member) => (member === from ? to : member)),
+    }));
+    yield* writePolicy(resource, { ...policy, bindings, etag: newEtag });
+  }
 }

@@ -1,3 +1,4 @@
+import { ApiError, type ApiStatus } from "./api-error.ts";
 import { errorTable, type ErrorCode } from "./error-table.ts";
 
 interface ErrorOptions {
@@ -32,7 +33,7 @@ export class BerthError extends Error {
 }
 
 interface EncodedError {
-  berth: boolean;
+  kind: "berth" | "api" | "other";
   code: string | undefined;
   message: string;
   stack: string | undefined;
@@ -45,15 +46,20 @@ export const errorCodec = {
   encode(error: unknown): EncodedError {
     if (error instanceof BerthError) {
       const { code, message, stack, detail, others } = error;
-      return { berth: true, code, message, stack, detail, others };
+      return { kind: "berth", code, message, stack, detail, others };
+    }
+    if (error instanceof ApiError) {
+      const { status, message, stack } = error;
+      return { kind: "api", code: status, message, stack, detail: undefined, others: [] };
     }
     const { message, stack, code }: Error & { code?: string } =
       error instanceof Error ? error : new Error(String(error));
-    return { berth: false, code, message, stack, detail: undefined, others: [] };
+    return { kind: "other", code, message, stack, detail: undefined, others: [] };
   },
   decode(data: unknown): Error {
-    const { berth, code, message, stack, detail, others } = data as EncodedError;
-    if (berth) return new BerthError(code as ErrorCode, message, { detail, others });
+    const { kind, code, message, stack, detail, others } = data as EncodedError;
+    if (kind === "api") return new ApiError(code as ApiStatus, message);
+    if (kind === "berth") return new BerthError(code as ErrorCode, message, { detail, others });
     return Object.assign(new Error(message), { code, ...(stack === undefined ? {} : { stack }) });
   },
 };

@@ -100,8 +100,8 @@ export const errorTable = {
   REQUEST_INVALID: entry(400, "The request is not valid.", "The message names the part that is wrong."),
   TOOMANYREQUESTS: entry(
     429,
-    "Too many uploads are open.",
-    "A caller has at most `limits.open-uploads` uploads open (1,000). Finish or cancel some; abandoned ones expire.",
+    "Too many requests.",
+    "The message says of what: a caller has at most `limits.open-uploads` uploads open (1,000: finish or cancel some; abandoned ones expire), an address sends at most `limits.requests` requests in ten minutes (50,000), and who fails to sign in again and again has to wait. `Retry-After` says how long.",
   ),
   STORAGE_FULL: entry(507, "The storage is full.", "Nothing of the request was kept. Make room, then send it again."),
   BYTES_MISSING: entry(

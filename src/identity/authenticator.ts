@@ -2,116 +2,202 @@ import { LRUCache } from "lru-cache";
 import type { Bound, Caller } from "../access/caller.ts";
 import type { Freshness } from "../metadata/freshness.ts";
 import { anonymous, serviceAccountPrincipal } from "../names/principals.ts";
+import type { AccessTokens } from "./access-tokens.ts";
+import { type Assertion, readAssertion } from "./assertions.ts";
+import type { Holder } from "./holder.ts";
 import { parseKeyFile, provesKey } from "./key-files.ts";
+import type { Memberships } from "./memberships.ts";
+import { boundsOfScopes } from "./oauth-scopes.ts";
 import type { RegistryToken, RegistryTokens } from "./registry-tokens.ts";
-import type { ServiceAccounts } from "./service-accounts.ts";
+import type { SignInThrottle } from "./sign-in-throttle.ts";
+import type { Standing, UsableKey } from "./standing.ts";
 
-/** What a credential was found to be; `undefined` in its place: it is none of ours or no longer good. */
+/** What a credential was found to be; a `BadCredential` in its place: it is none of ours or no longer good. */
 export interface Identity {
   caller: Caller;
-  /** The service-account key behind the credential; empty for an anonymous one. */
-  keyId: string;
+  /** Whose it is, for credentials that are made from it. */
+  holder: Holder;
   /** When the credential ends, in ms since the epoch; Infinity: it ends only when it is taken away. */
   expiresAt: number;
 }
 
-export type BadCredential = { bad: "json-key" | "password" | "token" };
+/** `throttled`: too many secrets were tried; `retryAfter` says in how many seconds the next is looked at. */
+export type BadCredential = { bad: "json-key" | "password" | "token" } | { bad: "throttled"; retryAfter: number };
 
-const nobody: Identity = {
-  caller: { principal: anonymous, bounds: undefined, issuedAt: 0 },
-  keyId: "",
-  expiresAt: Infinity,
-};
-
-interface Known {
-  identity: Identity;
-  /** The host a token is for; `undefined`: any. */
+/** A credential that is genuine; whether it still counts is looked at each time. */
+interface Credential {
+  holder: Holder;
+  bounds: readonly Bound[] | undefined;
+  /** In ms; 0 for one without an age. */
+  issuedAt: number;
+  expiresAt: number;
+  /** The host it is for; `undefined`: any. */
   host: string | undefined;
-  /** When it has to be checked anew. */
+  /** When it has to be checked anew, in ms. */
   checkedUntil: number;
 }
+
+interface Known {
+  credential: Credential;
+  /** Who it was, when identities were as in this generation; `undefined`: it did not count. */
+  identity: Identity | undefined;
+  generation: number;
+}
+
+const nobody: Holder = { principal: anonymous, accountId: "", keyId: "", tokenIds: [], sets: [], delegation: [] };
 
 /** How long a key file that has proved itself is believed without a new proof; its state is looked at each time. */
 const provenFor = 10 * 60_000;
 
+/** User names with an access token, or a JWT that a service account signed, as the password. */
+const tokenUser = /^(?:oauth2accesstoken|_token|_dcgcloud_token|_dcgcr_[0-9_]+_token)$/;
+
+/** Hosts of Google's APIs, in whose place this server answers. */
+const googleApi = /^(?:[a-z0-9-]+\.)?googleapis\.com$/;
+
+interface AuthenticatorOptions {
+  standing: Standing;
+  memberships: Memberships;
+  registryTokens: RegistryTokens;
+  accessTokens: AccessTokens;
+  freshness: Freshness;
+  boundsOf: (token: RegistryToken) => Bound[];
+  throttle: SignInThrottle;
+  now: () => number;
+}
+
 /** Finds out who calls from an Authorization header. */
 export class Authenticator {
-  readonly #accounts: ServiceAccounts;
-  readonly #tokens: RegistryTokens;
-  readonly #boundsOf: (token: RegistryToken) => Bound[];
-  readonly #now: () => number;
+  readonly #options: AuthenticatorOptions;
   /** Checked credentials by their header, emptied when signing keys change. */
   readonly #known = new LRUCache<string, Known>({ max: 10_000 });
+  #nobody: Identity | undefined;
 
-  constructor(options: {
-    accounts: ServiceAccounts;
-    tokens: RegistryTokens;
-    freshness: Freshness;
-    boundsOf: (token: RegistryToken) => Bound[];
-    now: () => number;
-  }) {
-    this.#accounts = options.accounts;
-    this.#tokens = options.tokens;
-    this.#boundsOf = options.boundsOf;
-    this.#now = options.now;
+  constructor(options: AuthenticatorOptions) {
+    this.#options = options;
     options.freshness.whenChanged("keys", () => this.#known.clear());
   }
 
-  /** @param host the registry host that the request names: a token for another host is none */
-  async identify(authorization: string | null, host: string): Promise<Identity | BadCredential> {
-    if (authorization === null || authorization === "") return nobody;
+  /**
+   * @param host the host that the request names: a token for another is none
+   * @param address the client's, for the throttle
+   */
+  async identify(authorization: string | null, host: string, address: string): Promise<Identity | BadCredential> {
+    if (authorization === null || authorization === "") return (this.#nobody ??= await this.#anonymous());
     const name = cacheName(authorization);
     let known = this.#known.get(name);
-    if (known === undefined || known.checkedUntil <= this.#now()) {
-      const checked = await this.#check(authorization);
-      if ("bad" in checked) return checked;
-      known = checked;
+    const now = this.#options.now();
+    if (known === undefined || known.credential.checkedUntil <= now) {
+      const credential = await this.#check(authorization, host, address);
+      if ("bad" in credential) return credential;
+      known = { credential, identity: undefined, generation: -1 };
       this.#known.set(name, known);
     }
-    if (known.host !== undefined && known.host !== host) return { bad: "token" };
-    // A key that was disabled takes everything with it that was made with it.
-    const { keyId } = known.identity;
-    if (keyId !== "" && (await this.#accounts.usableKey(keyId)) === undefined) return { bad: "token" };
-    return known.identity;
+    if (known.credential.host !== undefined && known.credential.host !== host) return { bad: "token" };
+    const { generation } = this.#options.standing;
+    if (known.generation !== generation) {
+      known.identity = await this.#identityOf(known.credential);
+      known.generation = generation;
+    }
+    return known.identity ?? { bad: "token" };
   }
 
-  async #check(authorization: string): Promise<Known | BadCredential> {
+  async #anonymous(): Promise<Identity> {
+    const identities = await this.#options.memberships.of(anonymous);
+    const { principal, keyId, tokenIds, delegation } = nobody;
+    const caller = { principal, identities, keyId, tokenIds, delegation, bounds: undefined, issuedAt: 0 };
+    return { caller, holder: nobody, expiresAt: Infinity };
+  }
+
+  /** Who holds the credential; `undefined` if what stood behind it is gone: its key, its account, itself. */
+  async #identityOf({ holder, bounds, issuedAt, expiresAt }: Credential): Promise<Identity | undefined> {
+    const { standing, memberships } = this.#options;
+    const { principal, accountId, keyId, tokenIds, sets, delegation } = holder;
+    if (keyId !== "" && (await standing.usableKey(keyId)) === undefined) return undefined;
+    if (accountId !== "") {
+      const account = await standing.account(accountId);
+      if (account?.principal !== principal) return undefined;
+      if (issuedAt !== 0 && issuedAt < account.credentialsSince) return undefined;
+    }
+    for (const id of tokenIds) if (await standing.isRevoked(id)) return undefined;
+    const identities = await memberships.of(principal, sets);
+    return { caller: { principal, identities, keyId, tokenIds, delegation, bounds, issuedAt }, holder, expiresAt };
+  }
+
+  async #check(authorization: string, host: string, address: string): Promise<Credential | BadCredential> {
     const space = authorization.indexOf(" ");
     const scheme = authorization.slice(0, space).toLowerCase();
     const value = authorization.slice(space + 1).trim();
-    if (scheme === "bearer") return this.#checkToken(value);
-    if (scheme === "basic") return this.#checkPassword(value);
+    if (scheme === "bearer") return (await this.#checkToken(value, host)) ?? { bad: "token" };
+    if (scheme === "basic") return this.#checkPassword(value, host, address);
     return { bad: "password" };
   }
 
-  async #checkToken(text: string): Promise<Known | BadCredential> {
-    const token = await this.#tokens.verify(text);
-    if (token === undefined) return { bad: "token" };
-    const caller = {
-      principal: token.principal,
-      bounds: this.#boundsOf(token),
-      // Tokens count in whole seconds: the end of that second, so that a project made in it is within reach.
-      issuedAt: token.issuedAt * 1000 + 999,
-    };
-    const expiresAt = token.expiresAt * 1000;
-    return { identity: { caller, keyId: token.keyId, expiresAt }, host: token.host, checkedUntil: expiresAt };
+  async #checkToken(text: string, host: string): Promise<Credential | undefined> {
+    const { registryTokens, accessTokens, boundsOf, standing, now } = this.#options;
+    const registry = await registryTokens.read(text, now());
+    if (registry !== undefined) return { ...lifetimeOf(registry), bounds: boundsOf(registry), host: registry.host };
+    const access = await accessTokens.read(text, now());
+    if (access !== undefined) return { ...lifetimeOf(access), bounds: boundsOfScopes(access.scope), host: undefined };
+    const assertion = await readAssertion(text, standing, now());
+    return assertion === undefined ? undefined : selfSigned(assertion, host);
   }
 
-  async #checkPassword(encoded: string): Promise<Known | BadCredential> {
+  async #checkPassword(encoded: string, host: string, address: string): Promise<Credential | BadCredential> {
     const decoded = Buffer.from(encoded, "base64").toString("utf8");
     const colon = decoded.indexOf(":");
     const user = decoded.slice(0, colon);
     const password = decoded.slice(colon + 1);
+    if (tokenUser.test(user)) return (await this.#checkToken(password, host)) ?? { bad: "password" };
     if (user !== "_json_key" && user !== "_json_key_base64") return { bad: "password" };
     const text = user === "_json_key" ? password : Buffer.from(password, "base64").toString("utf8");
     const file = parseKeyFile(text);
     if (file === undefined) return { bad: "json-key" };
-    const registered = await this.#accounts.usableKey(file.private_key_id);
-    if (registered === undefined || !provesKey(file, registered)) return { bad: "password" };
-    const caller = { principal: serviceAccountPrincipal(registered.email), bounds: undefined, issuedAt: 0 };
-    const identity = { caller, keyId: registered.id, expiresAt: Infinity };
-    return { identity, host: undefined, checkedUntil: this.#now() + provenFor };
+    const { standing, throttle, now } = this.#options;
+    const key = await standing.usableKey(file.private_key_id);
+    const retryAfter = throttle.wait(file.client_email, address);
+    if (retryAfter > 0) return { bad: "throttled", retryAfter };
+    if (key === undefined || key.expiresAt <= now() || !provesKey(file, key)) {
+      throttle.failed(file.client_email, address);
+      return { bad: "password" };
+    }
+    throttle.succeeded(file.client_email, address);
+    const checkedUntil = Math.min(now() + provenFor, key.expiresAt);
+    const { expiresAt } = key;
+    return { holder: holderOf(key), bounds: undefined, issuedAt: 0, expiresAt, host: undefined, checkedUntil };
   }
+}
+
+/** Tokens count in whole seconds: made at the end of one, so that a project made in it is within reach. */
+function lifetimeOf({ holder, issuedAt, expiresAt }: { holder: Holder; issuedAt: number; expiresAt: number }) {
+  return { holder, issuedAt: issuedAt * 1000 + 999, expiresAt: expiresAt * 1000, checkedUntil: expiresAt * 1000 };
+}
+
+export function holderOf(key: UsableKey): Holder {
+  return { ...nobody, principal: serviceAccountPrincipal(key.email), accountId: key.accountId, keyId: key.id };
+}
+
+/**
+ * A JWT that a service account signed, in place of an access token: with scopes, or for one of the APIs that this
+ * server stands for. One for a token endpoint is none. [Google, "Service account authorization without OAuth"]
+ */
+function selfSigned({ key, scope, aud, iat, exp, sub, iss }: Assertion, host: string): Credential | undefined {
+  if (sub !== undefined && sub !== iss) return undefined;
+  if (scope === undefined && !isAudience(aud, host)) return undefined;
+  const expiresAt = Math.min(exp * 1000, key.expiresAt);
+  return {
+    holder: holderOf(key),
+    bounds: scope === undefined ? undefined : boundsOfScopes(scope),
+    issuedAt: iat * 1000 + 999,
+    expiresAt,
+    host: scope === undefined ? host : undefined,
+    checkedUntil: expiresAt,
+  };
+}
+
+function isAudience(audience: string | undefined, host: string): boolean {
+  const url = URL.parse(audience ?? "");
+  return url !== null && url.pathname === "/" && (url.hostname === host || googleApi.test(url.hostname));
 }
 
 /** A token stands for itself. A key file is long, and lives longer: its hash must do. */

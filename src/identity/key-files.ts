@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPair, randomBytes, sign, verify } from "node:crypto";
 import { promisify } from "node:util";
 import { z } from "zod";
-import type { ServiceAccountKey } from "./service-accounts.ts";
+import type { UsableKey } from "./standing.ts";
 
 /** The JSON key file of a service account, as Google's tools read it. [IAM, "Create and delete service account keys"] */
 const keyFileShape = z.object({
@@ -26,7 +26,7 @@ export function parseKeyFile(text: string): KeyFile | undefined {
  * Whether the private key in the file is the other half of the registered one. It must sign: a "private key" put
  * together from the public numbers alone looks the same until it is used. About 1 ms.
  */
-export function provesKey(file: KeyFile, registered: ServiceAccountKey): boolean {
+export function provesKey(file: KeyFile, registered: UsableKey): boolean {
   if (file.client_email !== registered.email) return false;
   try {
     const challenge = randomBytes(32);

@@ -3,7 +3,7 @@ import { BerthError } from "../http/berth-error.ts";
 import { command } from "../metadata/database.ts";
 import { all, first, run, type Steps } from "../metadata/statement.ts";
 import { appendEvent } from "../operations/outbox.ts";
-import { findRepositoryId, type RepositoryInput } from "./repository.ts";
+import { findRepositoryId, type Repository, type RepositoryInput } from "./repository.ts";
 import { findTag, removeTag } from "./tags.ts";
 
 type DeleteTagInput = RepositoryInput & { tag: string };
@@ -21,28 +21,52 @@ type DeleteManifestInput = RepositoryInput & {
   digest: string;
   /** Whether a manifest that is tagged, or that a list holds, is kept. */
   protectReferenced: boolean;
+  /** The tags that the caller may take away with it; others keep it. */
+  removable: "all" | readonly string[];
 };
 
 /** Removes a manifest; its tags go with it, and lists that hold it become sparse, unless that is refused. */
 export const deleteManifest = command("images.deleteManifest", function* (input: DeleteManifestInput) {
   const repositoryId = yield* findRepositoryId(input.registryId, input.name);
-  const manifest =
-    repositoryId === undefined
-      ? undefined
-      : yield* first<{ id: number }>(
-          "SELECT id FROM manifests WHERE repository_id = ? AND digest = ?",
-          repositoryId,
-          input.digest,
-        );
+  const manifest = repositoryId === undefined ? undefined : yield* findManifest(repositoryId, input.digest);
   if (repositoryId === undefined || manifest === undefined) throw unknown(input.digest);
   if (input.protectReferenced) yield* refuseReferenced(manifest.id, input.digest);
-  const tags = yield* all<{ name: string }>("SELECT name FROM tags WHERE manifest_id = ? ORDER BY name", manifest.id);
-  for (const { name } of tags) yield* removeTag(input, repositoryId, name, input.digest);
+  const tags = yield* tagsOf(manifest.id);
+  for (const tag of tags) {
+    if (input.removable !== "all" && !input.removable.includes(tag)) {
+      throw new BerthError("DENIED", `The tag "${tag}" names the manifest, and you may not delete it.`);
+    }
+    yield* removeTag(input, repositoryId, tag, input.digest);
+  }
   yield* run("DELETE FROM manifests WHERE id = ?", manifest.id);
   yield* recordChange(input.actor, input.resource, { manifest: input.digest, change: "deleted" }, input.now);
   const repository = `${input.host}/${input.name}`;
   yield* appendEvent(input.registryId, { kind: "manifest.deleted", repository, digest: input.digest }, input.now);
 });
+
+function* tagsOf(manifestId: number): Steps<string[]> {
+  const rows = yield* all<{ name: string }>("SELECT name FROM tags WHERE manifest_id = ? ORDER BY name", manifestId);
+  return rows.map(({ name }) => name);
+}
+
+/** The tags of a manifest, by its digest. */
+export async function tagsOfDigest({ database, registry, name }: Repository, digest: string): Promise<string[]> {
+  return database.read(
+    (function* () {
+      const repositoryId = yield* findRepositoryId(registry.id, name);
+      const manifest = repositoryId === undefined ? undefined : yield* findManifest(repositoryId, digest);
+      return manifest === undefined ? [] : yield* tagsOf(manifest.id);
+    })(),
+  );
+}
+
+function* findManifest(repositoryId: number, digest: string): Steps<{ id: number } | undefined> {
+  return yield* first<{ id: number }>(
+    "SELECT id FROM manifests WHERE repository_id = ? AND digest = ?",
+    repositoryId,
+    digest,
+  );
+}
 
 /** In Container Registry's words; clients take the parent from the last word. [genuinetools/reg#136; gcr-cleaner#130] */
 function* refuseReferenced(manifestId: number, digest: string): Steps<void> {

@@ -62,7 +62,8 @@ export interface PushedManifest {
   contentType: string;
   digest: Digest;
   tags: readonly string[];
-  mayOverwrite: boolean;
+  /** The tags among them that may be taken from another manifest. */
+  movable: readonly string[];
   elsewhere: Elsewhere;
 }
 

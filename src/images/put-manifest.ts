@@ -16,8 +16,8 @@ export type PutManifestInput = RepositoryInput & {
   imageCreatedAt: number;
   platform: string | null;
   tags: readonly string[];
-  /** Whether a tag may be taken from another manifest. */
-  mayOverwrite: boolean;
+  /** The tags among them that may be taken from another manifest. */
+  movable: readonly string[];
   elsewhere: Elsewhere;
   /** Whether config and layers may be missing, as an index's entries always may. */
   allowMissingBlobs: boolean;

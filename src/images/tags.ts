@@ -19,7 +19,7 @@ export function* findTag(repositoryId: number, tag: string): Steps<TagState | un
 
 /** Points a tag at a manifest. @throws BerthError DENIED if it would be taken from another without the right to */
 export function* moveTag(
-  input: RepositoryInput & { mayOverwrite: boolean },
+  input: RepositoryInput & { movable: readonly string[] },
   repositoryId: number,
   tag: string,
   manifestId: number,
@@ -27,7 +27,7 @@ export function* moveTag(
 ): Steps<void> {
   const previous = yield* findTag(repositoryId, tag);
   if (previous?.manifestId === manifestId) return;
-  if (previous !== undefined && !input.mayOverwrite) {
+  if (previous !== undefined && !input.movable.includes(tag)) {
     throw new BerthError(
       "DENIED",
       `The tag "${tag}" names another manifest; moving it takes the permission 'storage.objects.delete'.`,

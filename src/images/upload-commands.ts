@@ -31,7 +31,7 @@ export const startUpload = command(
       "SELECT count(*) AS count FROM uploads WHERE principal = ?",
       input.actor.principal,
     );
-    if ((open?.count ?? 0) >= input.limit) throw new BerthError("TOOMANYREQUESTS");
+    if ((open?.count ?? 0) >= input.limit) throw new BerthError("TOOMANYREQUESTS", "Too many uploads are open.");
     const repositoryId = yield* ensureRepositoryId(input);
     yield* run(
       `INSERT INTO uploads (id, repository_id, principal, algorithm, epoch, size, digest, store, created_at, updated_at)

@@ -37,11 +37,15 @@ export async function makeSigningKey(now: number): Promise<NewSigningKey> {
 
 interface SigningKey {
   id: string;
+  createdAt: number;
   privateKey: CryptoKey;
   publicKey: CryptoKey;
 }
 
-/** The keys that sign and check the registry's tokens; the newest signs. */
+/** Others keep the public keys for some minutes (`oauth2/v3/certs`): a new key signs when they have seen it. */
+const publishedBefore = 10 * 60_000;
+
+/** The keys that sign and check the registry's tokens; the newest signs, once it is known. */
 export class SigningKeys {
   readonly #database: Database;
   #keys: Promise<SigningKey[]> | undefined;
@@ -54,13 +58,28 @@ export class SigningKeys {
   }
 
   async newest(): Promise<SigningKey> {
-    const key = (await this.#all())[0];
+    const keys = await this.#all();
+    const known = Date.now() - publishedBefore;
+    const key = keys.find(({ createdAt }) => createdAt < known) ?? keys.at(-1);
     if (key === undefined) throw new Error("there is no signing key");
     return key;
   }
 
   async find(id: string): Promise<SigningKey | undefined> {
     return (await this.#all()).find((key) => key.id === id);
+  }
+
+  /** The public halves, as others check ID tokens with. [RFC 7517] */
+  async publicKeys(): Promise<JWK[]> {
+    const keys = await this.#all();
+    return Promise.all(
+      keys.map(async ({ id, publicKey }) => ({
+        ...(await exportJWK(publicKey)),
+        kid: id,
+        use: "sig",
+        alg: signingAlgorithm,
+      })),
+    );
   }
 
   #all(): Promise<SigningKey[]> {
@@ -70,13 +89,14 @@ export class SigningKeys {
 
   async #load(): Promise<SigningKey[]> {
     const rows = await this.#database.read(
-      all<{ id: string; private_jwk: string; public_jwk: string }>(
-        "SELECT id, private_jwk, public_jwk FROM signing_keys ORDER BY created_at DESC",
+      all<{ id: string; private_jwk: string; public_jwk: string; created_at: number }>(
+        "SELECT id, private_jwk, public_jwk, created_at FROM signing_keys ORDER BY created_at DESC",
       ),
     );
     return Promise.all(
-      rows.map(async ({ id, private_jwk, public_jwk }) => ({
+      rows.map(async ({ id, private_jwk, public_jwk, created_at }) => ({
         id,
+        createdAt: created_at,
         privateKey: (await importJWK(JSON.parse(private_jwk) as JWK, signingAlgorithm)) as CryptoKey,
         publicKey: (await importJWK(JSON.parse(public_jwk) as JWK, signingAlgorithm)) as CryptoKey,
       })),

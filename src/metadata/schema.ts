@@ -104,4 +104,112 @@ const first: Migration = {
   ],
 };
 
-export const migrations: readonly Migration[] = [first];
+/** Identities, IAM, audit. */
+const second: Migration = {
+  version: 2,
+  statements: [
+    `CREATE TABLE organizations (
+      id TEXT PRIMARY KEY, display_name TEXT NOT NULL, domain TEXT NOT NULL UNIQUE, created_at INTEGER NOT NULL)`,
+    `ALTER TABLE projects ADD COLUMN organization_id TEXT REFERENCES organizations (id)`,
+    `ALTER TABLE projects ADD COLUMN labels TEXT NOT NULL DEFAULT '{}'`,
+    `ALTER TABLE projects ADD COLUMN updated_at INTEGER NOT NULL DEFAULT 0`,
+    // Null while the project is active; it is purged 30 days later.
+    `ALTER TABLE projects ADD COLUMN delete_requested_at INTEGER`,
+    // When an id that another project had before was given anew: older credentials do not reach the new project.
+    `ALTER TABLE projects ADD COLUMN credentials_since INTEGER NOT NULL DEFAULT 0`,
+    `CREATE TABLE retired_projects (id TEXT PRIMARY KEY, purged_at INTEGER NOT NULL)`,
+    `UPDATE projects SET updated_at = created_at`,
+
+    // Services are enabled unless they stand here.
+    `CREATE TABLE disabled_services (
+      project_id TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE, service TEXT NOT NULL,
+      PRIMARY KEY (project_id, service)) WITHOUT ROWID`,
+
+    `ALTER TABLE policies ADD COLUMN audit_configs TEXT NOT NULL DEFAULT '[]'`,
+    // Which policies name a member: for what happens to them when the member is deleted or comes back.
+    `CREATE TABLE policy_members (
+      member TEXT NOT NULL, resource TEXT NOT NULL REFERENCES policies (resource) ON DELETE CASCADE,
+      PRIMARY KEY (member, resource)) WITHOUT ROWID`,
+    `CREATE INDEX policy_members_by_resource ON policy_members (resource)`,
+    `INSERT INTO policy_members (member, resource)
+      SELECT DISTINCT member.value, policies.resource
+        FROM policies, json_each(policies.bindings) binding, json_each(binding.value, '$.members') member`,
+    // `name` is \`projects/P/roles/R\` or \`organizations/O/roles/R\`.
+    `CREATE TABLE custom_roles (
+      name TEXT PRIMARY KEY, parent TEXT NOT NULL, title TEXT NOT NULL, description TEXT NOT NULL, stage TEXT NOT NULL,
+      permissions TEXT NOT NULL, etag TEXT NOT NULL, deleted_at INTEGER, created_at INTEGER NOT NULL)`,
+    `CREATE INDEX custom_roles_by_parent ON custom_roles (parent, name)`,
+
+    // An address may be given anew while the deleted account that had it can still be brought back.
+    `CREATE TABLE accounts (
+      unique_id TEXT PRIMARY KEY, email TEXT NOT NULL, project_id TEXT NOT NULL REFERENCES projects (id),
+      display_name TEXT NOT NULL, description TEXT NOT NULL DEFAULT '', disabled INTEGER NOT NULL DEFAULT 0,
+      created_at INTEGER NOT NULL, deleted_at INTEGER)`,
+    `INSERT INTO accounts (unique_id, email, project_id, display_name, disabled, created_at)
+      SELECT unique_id, email, project_id, display_name, disabled, created_at FROM service_accounts`,
+    // `private_jwk` is null but for the keys that sign on an account's behalf: those nobody else ever holds.
+    `CREATE TABLE account_keys (
+      id TEXT PRIMARY KEY, account_id TEXT NOT NULL REFERENCES accounts (unique_id) ON DELETE CASCADE,
+      public_key TEXT NOT NULL, private_key TEXT, origin TEXT NOT NULL, disabled INTEGER NOT NULL DEFAULT 0,
+      created_at INTEGER NOT NULL, expires_at INTEGER)`,
+    `INSERT INTO account_keys (id, account_id, public_key, origin, disabled, created_at)
+      SELECT k.id, a.unique_id, k.public_key, 'GOOGLE_PROVIDED', k.disabled, k.created_at
+        FROM service_account_keys k JOIN service_accounts a ON a.email = k.email`,
+    `DROP TABLE service_account_keys`,
+    `DROP TABLE service_accounts`,
+    `ALTER TABLE accounts RENAME TO service_accounts`,
+    `ALTER TABLE account_keys RENAME TO service_account_keys`,
+    `CREATE UNIQUE INDEX service_accounts_by_email ON service_accounts (email) WHERE deleted_at IS NULL`,
+    `CREATE INDEX service_accounts_by_project ON service_accounts (project_id, email)`,
+    `CREATE INDEX service_account_keys_by_account ON service_account_keys (account_id, created_at)`,
+
+    // A local user has a password; one from a provider has the provider's issuer and its subject there.
+    `CREATE TABLE people (
+      unique_id TEXT PRIMARY KEY, email TEXT NOT NULL, display_name TEXT NOT NULL DEFAULT '', password_hash TEXT,
+      issuer TEXT, subject TEXT, disabled INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL,
+      credentials_since INTEGER NOT NULL, deleted_at INTEGER)`,
+    `INSERT INTO people (unique_id, email, password_hash, created_at, credentials_since)
+      SELECT '1' || printf('%020d', abs(random()) % 100000000000000000), email, password_hash, created_at, created_at
+        FROM users`,
+    `DROP TABLE users`,
+    `ALTER TABLE people RENAME TO users`,
+    `CREATE UNIQUE INDEX users_by_email ON users (email) WHERE deleted_at IS NULL`,
+    `CREATE UNIQUE INDEX users_by_subject ON users (issuer, subject) WHERE deleted_at IS NULL AND issuer IS NOT NULL`,
+    `CREATE TABLE groups (
+      unique_id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE, display_name TEXT NOT NULL, description TEXT NOT NULL,
+      created_at INTEGER NOT NULL)`,
+    // \`source\` is \`local\`, or the issuer whose claims put the member there at the last sign-in.
+    `CREATE TABLE group_members (
+      group_id TEXT NOT NULL REFERENCES groups (unique_id) ON DELETE CASCADE, member TEXT NOT NULL,
+      source TEXT NOT NULL, created_at INTEGER NOT NULL, PRIMARY KEY (group_id, member, source)) WITHOUT ROWID`,
+    `CREATE INDEX group_members_by_member ON group_members (member)`,
+
+    // Who holds the token, as an OAuth client got it; only a hash of the token is kept.
+    `CREATE TABLE refresh_tokens (
+      hash TEXT PRIMARY KEY, user_id TEXT NOT NULL REFERENCES users (unique_id) ON DELETE CASCADE,
+      client_id TEXT NOT NULL, scope TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL)`,
+    `CREATE INDEX refresh_tokens_by_user ON refresh_tokens (user_id)`,
+    `CREATE INDEX refresh_tokens_by_end ON refresh_tokens (expires_at)`,
+    `CREATE TABLE authorization_codes (
+      hash TEXT PRIMARY KEY, user_id TEXT NOT NULL REFERENCES users (unique_id) ON DELETE CASCADE,
+      client_id TEXT NOT NULL, redirect_uri TEXT NOT NULL, code_challenge TEXT NOT NULL, scope TEXT NOT NULL,
+      expires_at INTEGER NOT NULL)`,
+    `CREATE TABLE revoked_tokens (id TEXT PRIMARY KEY, expires_at INTEGER NOT NULL)`,
+    `CREATE INDEX revoked_tokens_by_end ON revoked_tokens (expires_at)`,
+
+    `ALTER TABLE audit_log ADD COLUMN log TEXT NOT NULL DEFAULT 'activity'`,
+    `ALTER TABLE audit_log ADD COLUMN project_id TEXT`,
+    `ALTER TABLE audit_log ADD COLUMN service TEXT NOT NULL DEFAULT 'containerregistry.googleapis.com'`,
+    `ALTER TABLE audit_log ADD COLUMN user_agent TEXT NOT NULL DEFAULT ''`,
+    `ALTER TABLE audit_log ADD COLUMN key_id TEXT NOT NULL DEFAULT ''`,
+    `ALTER TABLE audit_log ADD COLUMN delegation TEXT NOT NULL DEFAULT '[]'`,
+    `ALTER TABLE audit_log ADD COLUMN authorization TEXT NOT NULL DEFAULT '[]'`,
+    // Equal denials and reads are one entry.
+    `ALTER TABLE audit_log ADD COLUMN count INTEGER NOT NULL DEFAULT 1`,
+    `ALTER TABLE audit_log ADD COLUMN first_at INTEGER`,
+    `CREATE INDEX audit_log_by_project ON audit_log (project_id, at)`,
+    `CREATE INDEX audit_log_by_principal ON audit_log (principal, at)`,
+  ],
+};
+
+export const migrations: readonly Migration[] = [first, second];

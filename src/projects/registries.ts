@@ -1,4 +1,6 @@
 import { type Actor, recordChange } from "../access/audit/audit-log.ts";
+import { bucketBindings } from "../access/iam/bucket-bindings.ts";
+import { writePolicy } from "../access/policies.ts";
 import { bumpVersion, type Freshness } from "../metadata/freshness.ts";
 import { command, type Database } from "../metadata/database.ts";
 import { all, first } from "../metadata/statement.ts";
@@ -15,6 +17,7 @@ export interface Registry {
   bucket: string;
   /** The blob store that holds its bytes. */
   store: string;
+  createdAt: number;
 }
 
 interface RegistryRow {
@@ -23,17 +26,20 @@ interface RegistryRow {
   project_id: ProjectId;
   bucket: string;
   store: string;
+  created_at: number;
 }
 
 interface NewRegistry {
   host: string;
   project: ProjectId;
   store: string;
+  /** Of the new bucket's policy. */
+  etag: string;
   actor: Actor;
   now: number;
 }
 
-/** Makes the registry of a project on a host unless it is there. */
+/** Makes the registry of a project on a host, with its bucket's first policy, unless it is there. */
 export const ensureRegistry = command("projects.ensureRegistry", function* (input: NewRegistry) {
   const bucket = bucketName(input.host, input.project);
   const made = yield* first<{ id: number }>(
@@ -47,11 +53,13 @@ export const ensureRegistry = command("projects.ensureRegistry", function* (inpu
   );
   if (made === undefined) return;
   yield* bumpVersion("projects");
+  const bindings = bucketBindings(input.project);
+  yield* writePolicy(bucketResource(bucket), { etag: input.etag, bindings, auditConfigs: [] });
   yield* recordChange(input.actor, bucketResource(bucket), { project: input.project, host: input.host }, input.now);
   yield* appendEvent(made.id, { kind: "registry.created", host: input.host, project: input.project }, input.now);
 });
 
-const columns = "id, host, project_id, bucket, store";
+const columns = "id, host, project_id, bucket, store, created_at";
 
 /** The registries, each read once and kept until any of them changes. */
 export class Registries {
@@ -78,6 +86,19 @@ export class Registries {
     return registry;
   }
 
+  async findByBucket(bucket: string): Promise<Registry | undefined> {
+    const row = await this.#database.readRow<RegistryRow>(`SELECT ${columns} FROM registries WHERE bucket = ?`, bucket);
+    return row === undefined ? undefined : fromRow(row);
+  }
+
+  /** A project's registries, in the order of their buckets' names. */
+  async ofProject(project: ProjectId): Promise<Registry[]> {
+    const rows = await this.#database.read(
+      all<RegistryRow>(`SELECT ${columns} FROM registries WHERE project_id = ? ORDER BY bucket`, project),
+    );
+    return rows.map(fromRow);
+  }
+
   /** All registries on a host. */
   async onHost(host: string): Promise<Registry[]> {
     const rows = await this.#database.read(all<RegistryRow>(`SELECT ${columns} FROM registries WHERE host = ?`, host));
@@ -85,6 +106,6 @@ export class Registries {
   }
 }
 
-function fromRow({ id, host, project_id, bucket, store }: RegistryRow): Registry {
-  return { id, host, project: project_id, bucket, store };
+function fromRow({ id, host, project_id, bucket, store, created_at }: RegistryRow): Registry {
+  return { id, host, project: project_id, bucket, store, createdAt: created_at };
 }

@@ -26,7 +26,7 @@ export function unauthorized(
 }
 
 /** Container Registry's words for a credential that is none. */
-export const badCredentialMessage: Record<BadCredential["bad"], string> = {
+export const badCredentialMessage: Record<Exclude<BadCredential["bad"], "throttled">, string> = {
   "json-key": "Unable to parse json key.",
   password: "Not Authorized.",
   token: "Not Authorized.",

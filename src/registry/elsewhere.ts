@@ -8,15 +8,15 @@ import { wholeProject } from "./scopes.ts";
  * else those that the credential names.
  */
 export async function readableElsewhere(call: RepositoryCall): Promise<Elsewhere> {
-  const { repository, access, identity } = call;
+  const { repository, identity } = call;
   const { bucket } = repository.registry;
-  const read = { project: access.project, permission: "storage.objects.get" } as const;
-  const everywhere = repositoryResource(bucket, wholeProject(access.project));
+  const read = { project: call.project, permission: "storage.objects.get" } as const;
+  const everywhere = repositoryResource(bucket, wholeProject(call.project));
   if (await repository.may({ ...read, resource: everywhere })) return "registry";
   const prefix = `${bucketResource(bucket)}/objects/`;
   const names: string[] = [];
   for (const { resource } of identity.caller.bounds ?? []) {
-    const named = resource.startsWith(prefix) && resource !== access.resource;
+    const named = resource.startsWith(prefix) && resource !== repository.resource;
     if (named && (await repository.may({ ...read, resource }))) names.push(resource.slice(prefix.length));
   }
   return names;

@@ -1,6 +1,7 @@
+import type { Permission } from "../access/permissions.ts";
 import { BerthError } from "../http/berth-error.ts";
 import { readBody } from "../http/body.ts";
-import { deleteManifest, deleteTag } from "../images/delete-manifest.ts";
+import { deleteManifest, deleteTag, tagsOfDigest } from "../images/delete-manifest.ts";
 import {
   digestOfPush,
   findManifestByDigest,
@@ -13,6 +14,7 @@ import { commandInput } from "../images/repository.ts";
 import { type Digest, parseDigest } from "../names/digest.ts";
 import { bareMediaType } from "../names/media-types.ts";
 import { parseTag } from "../names/reference.ts";
+import { manifestResource } from "../names/resources.ts";
 import { readableElsewhere } from "./elsewhere.ts";
 import { apiVersion, isNotModified, reply } from "./replies.ts";
 import type { RepositoryCall } from "./router.ts";
@@ -61,12 +63,14 @@ export async function putManifest(call: RepositoryCall): Promise<Response> {
   const digest = digestOfPush(payload, "digest" in reference ? reference.digest : undefined);
   if (digest === undefined)
     throw new BerthError("DIGEST_INVALID", `The bytes do not have the digest ${call.reference}.`);
+  const tags = "digest" in reference ? extra : [reference.tag];
+  await requireTags(call, extra);
   const document = await storeManifest(repository, {
     payload,
     contentType: bareMediaType(request.headers.get("content-type") ?? ""),
     digest,
-    tags: "digest" in reference ? extra : [reference.tag],
-    mayOverwrite: await repository.may({ ...call.access, permission: "storage.objects.delete" }),
+    tags,
+    movable: await tagsWithRight(call, "storage.objects.delete", tags),
     elsewhere: await readableElsewhere(call),
   });
   const response = reply(201, { location: `${call.base}/manifests/${digest}`, "docker-content-digest": digest });
@@ -82,11 +86,46 @@ export async function removeManifest(call: RepositoryCall): Promise<Response> {
   if ("tag" in reference) {
     await repository.database.write(deleteTag, { ...commandInput(repository), tag: reference.tag });
   } else {
+    const { digest } = reference;
     const { protectReferenced } = call.requested;
-    const input = { ...commandInput(repository), digest: reference.digest, protectReferenced };
-    await repository.database.write(deleteManifest, input);
+    const removable = await removableTags(call, digest);
+    await repository.database.write(deleteManifest, {
+      ...commandInput(repository),
+      digest,
+      protectReferenced,
+      removable,
+    });
   }
   return reply(202);
+}
+
+const allTags = "*";
+
+/** Those of `tags` on which the caller has the permission. */
+async function tagsWithRight(call: RepositoryCall, permission: Permission, tags: string[]): Promise<string[]> {
+  const { repository } = call;
+  const having: string[] = [];
+  for (const tag of tags) {
+    const resource = manifestResource(repository.resource, tag);
+    if (await repository.may({ permission, resource, project: call.project })) having.push(tag);
+  }
+  return having;
+}
+
+/** A push by digest is allowed on the digest; the tags that it sets are asked about here. @throws BerthError DENIED */
+async function requireTags(call: RepositoryCall, tags: string[]): Promise<void> {
+  const allowed = await tagsWithRight(call, "storage.objects.create", tags);
+  const refused = tags.find((tag) => !allowed.includes(tag));
+  if (refused !== undefined) {
+    throw new BerthError("DENIED", `Permission denied for "${refused}" from request "${call.path}".`);
+  }
+}
+
+/** Which tags may go with a manifest: a condition may allow some of them only. */
+async function removableTags(call: RepositoryCall, digest: string): Promise<"all" | string[]> {
+  const permission = "storage.objects.delete";
+  if ((await tagsWithRight(call, permission, [allTags])).length > 0) return "all";
+  return tagsWithRight(call, permission, await tagsOfDigest(call.repository, digest));
 }
 
 /** @throws BerthError DIGEST_INVALID, TAG_INVALID */

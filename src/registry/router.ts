@@ -4,8 +4,9 @@ import { BerthError } from "../http/berth-error.ts";
 import { isBadCredential } from "../identity/authenticator.ts";
 import { openRepository, type Repository } from "../images/repository.ts";
 import { bucketName } from "../names/buckets.ts";
+import type { ProjectId } from "../names/reference.ts";
 import { anonymous } from "../names/principals.ts";
-import { repositoryResource } from "../names/resources.ts";
+import { manifestResource, repositoryResource } from "../names/resources.ts";
 import { getCatalog } from "./catalog.ts";
 import { badCredentialMessage, unauthorized } from "./challenge.ts";
 import type { Incoming, RegistryCall, RegistryRooms } from "./context.ts";
@@ -13,6 +14,7 @@ import { parsePath, type Target } from "./paths.ts";
 import { emptyReferrers } from "./referrers.ts";
 import { reply } from "./replies.ts";
 import { type Route, routes } from "./routes.ts";
+import { requireService } from "./service-check.ts";
 import { issueToken, preparePush, readTokenForm } from "./token.ts";
 
 /** A request that is allowed, on the repository that it is allowed for. */
@@ -24,6 +26,7 @@ export interface RepositoryCall extends RegistryCall {
   base: string;
   /** The project's root, which is listed like a repository. */
   isRoot: boolean;
+  project: ProjectId;
   /** What was authorised first; further questions about the same repository start from it. */
   access: Access;
   /** The scope that a token for this request needs. */
@@ -48,10 +51,11 @@ export async function answerRegistry(rooms: RegistryRooms, incoming: Incoming): 
   // From here on every cache holds what stood when the request was read, or later.
   await rooms.freshness.refresh();
   const authorization = form?.authorization ?? request.headers.get("authorization");
-  const identity = await rooms.authenticator.identify(authorization, requested.host.name);
+  const identity = await rooms.authenticator.identify(authorization, requested.host.name, incoming.clientAddress);
   const scope =
     route !== undefined && "repository" in target ? `repository:${target.repository.name}:${route.scope}` : "";
   if (isBadCredential(identity)) {
+    if (identity.bad === "throttled") throw throttled(identity.retryAfter);
     // A token that no longer counts is worth a new one; a wrong password is not.
     const error = identity.bad === "token" ? "invalid_token" : undefined;
     throw unauthorized(asked, scope, badCredentialMessage[identity.bad], error);
@@ -59,12 +63,13 @@ export async function answerRegistry(rooms: RegistryRooms, incoming: Incoming): 
   incoming.notes.principal = identity.caller.principal;
   const method = `${request.method} ${target.kind}`;
   const { clientAddress, requestId } = incoming;
+  const userAgent = request.headers.get("user-agent") ?? "";
   const call: RegistryCall = {
     ...incoming,
     rooms,
     requested,
     identity,
-    call: { service: "containerregistry.googleapis.com", method, clientAddress, requestId },
+    call: { service: "containerregistry.googleapis.com", method, clientAddress, userAgent, requestId },
   };
   if (route !== undefined && "repository" in target) return answerRepository(call, target, route, scope, asked);
   if (target.kind === "token") {
@@ -96,7 +101,8 @@ async function answerRepository(
   }
   if (route.pushes && requested.host.readOnly)
     throw new BerthError("DENIED", `${requested.host.name} takes no pushes.`);
-  const resource = repositoryResource(bucketName(requested.host.name, project), name);
+  const ofRepository = repositoryResource(bucketName(requested.host.name, project), name);
+  const resource = target.kind === "manifests" ? manifestResource(ofRepository, reference) : ofRepository;
   const accesses = route.permissions.map((permission: Permission) => ({ permission, resource, project }));
   const grant = await rooms.access.authorize(identity.caller, accesses, call.call);
   if (isRefusal(grant)) {
@@ -104,6 +110,7 @@ async function answerRepository(
     if (grant.refused === "bounds") throw unauthorized(asked, scope, undefined, "insufficient_scope");
     throw new BerthError("DENIED", `Permission denied for "${reference || name}" from request "${call.path}".`);
   }
+  await requireService(call, project);
   route.check?.(reference);
   let registry = await rooms.registries.find(requested.host.name, project);
   if (registry === undefined && route.pushes) {
@@ -117,7 +124,12 @@ async function answerRepository(
   const repository = openRepository(grant, rooms, registry, name);
   const base = `/v2/${name}`;
   const access = accesses[0] as Access;
-  return route.handler({ ...call, repository, reference, base, isRoot, access, scope, asked });
+  return route.handler({ ...call, repository, reference, base, isRoot, project, access, scope, asked });
+}
+
+function throttled(seconds: number): BerthError {
+  const headers = { "retry-after": String(seconds) };
+  return new BerthError("TOOMANYREQUESTS", `Too many failed sign-ins: try again in ${seconds} s.`, { headers });
 }
 
 function notAllowed(methods: string[]): BerthError {

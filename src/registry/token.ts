@@ -1,4 +1,5 @@
 import { isRefusal } from "../access/access-control.ts";
+import { newEtag } from "../access/iam/etag.ts";
 import { withinBounds } from "../access/caller.ts";
 import { BerthError } from "../http/berth-error.ts";
 import { type IdleLimit, readBody } from "../http/body.ts";
@@ -11,6 +12,7 @@ import { actorOf } from "../access/audit/audit-log.ts";
 import { anonymousMessage, badCredentialMessage, unauthorized } from "./challenge.ts";
 import type { RegistryCall } from "./context.ts";
 import { apiVersion } from "./replies.ts";
+import { requireService } from "./service-check.ts";
 import { actionPermissions, parseScope, type Scope } from "./scopes.ts";
 
 /** Docker and gcloud get a new token by themselves when one ends. */
@@ -57,7 +59,7 @@ export async function issueToken(call: RegistryCall, scopes: readonly string[]):
     const granted = await grantedActions(call, scope);
     if (granted.length > 0) access.push({ type: scope.type, name: scope.name, actions: granted });
   }
-  const { caller, keyId, expiresAt: end } = identity;
+  const { caller, holder, expiresAt: end } = identity;
   if (caller.principal === anonymous && asked.length > 0 && access.length === 0) {
     throw unauthorized({ scheme: call.scheme, host: call.host }, "", anonymousMessage);
   }
@@ -65,7 +67,7 @@ export async function issueToken(call: RegistryCall, scopes: readonly string[]):
   const host = requested.host.name;
   // A token that is exchanged for another does not outlive itself in it.
   const expiresAt = Math.min(issuedAt + lifetime, Math.floor(end / 1000));
-  const token = await rooms.tokens.issue({ principal: caller.principal, keyId, host, access, issuedAt, expiresAt });
+  const token = await rooms.tokens.issue({ holder, host, access, issuedAt, expiresAt });
   const issued_at = new Date(issuedAt * 1000).toISOString();
   const body = { token, access_token: token, expires_in: expiresAt - issuedAt, issued_at };
   return Response.json(body, { headers: { ...apiVersion, "cache-control": "no-store" } });
@@ -85,6 +87,7 @@ async function grantedActions(call: RegistryCall, scope: Scope): Promise<string[
     const decision = await call.rooms.access.authorize(call.identity.caller, accesses, call.call);
     if (!isRefusal(decision)) granted.push(action);
   }
+  if (granted.length > 0) await requireService(call, project);
   return granted;
 }
 
@@ -108,6 +111,7 @@ export async function preparePush(call: RegistryCall, project: NonNullable<Scope
       host: host.name,
       project,
       store: host.store,
+      etag: newEtag(),
       actor,
       now: rooms.now(),
     });

@@ -53,10 +53,10 @@ export async function postUpload(call: RepositoryCall): Promise<Response> {
  * little gets a challenge for what it lacks; for any other reason the answer is no, and the client uploads.
  */
 async function mountFrom(call: RepositoryCall, digest: Digest, from: string | null): Promise<boolean> {
-  const { repository, access, rooms, identity } = call;
+  const { repository, rooms, identity } = call;
   const source = from === null ? undefined : parseRepositoryPath(from);
   if (from !== null && source === undefined) throw new BerthError("NAME_INVALID", `"from" is not a repository's name.`);
-  const project = source?.project ?? access.project;
+  const project = source?.project ?? call.project;
   const name = source?.name ?? wholeProject(project);
   const { host } = repository.registry;
   const read = {

@@ -3,13 +3,14 @@ import type { ChildLink } from "./child-link.ts";
 import { dataDirectory } from "./data-directory.ts";
 import { Forwarding } from "./forwarded.ts";
 import { Listener } from "./listener.ts";
-import { openLog } from "./log.ts";
+import { errorFields, openLog } from "./log.ts";
 import type { ToChild } from "./messages.ts";
 import { Metrics } from "./metrics.ts";
 import { Probes } from "./probes.ts";
 import { requestHandler } from "./requests.ts";
 import { openRooms, openStores } from "./rooms.ts";
 import { parseListen } from "./listen-address.ts";
+import { publicAddress } from "./public-address.ts";
 import { surviveRejections } from "./unhandled.ts";
 
 /** One of the processes that answer requests. */
@@ -22,8 +23,9 @@ export async function startApi({ settings, port, index }: Extract<ToChild, { kin
   const stores = await openStores(settings, directory);
   let stopping = false;
   const probes = new Probes({ database, stores, scrape: link.scrape, isStopping: () => stopping });
+  const rooms = openRooms(settings, database, stores, publicAddress(settings, port).url);
   const handler = requestHandler({
-    rooms: openRooms(settings, database, stores),
+    rooms,
     probes,
     forwarding: new Forwarding(settings.trustedProxies),
     metrics,
@@ -47,6 +49,8 @@ export async function startApi({ settings, port, index }: Extract<ToChild, { kin
       stopping = true;
       void listener
         .stop(settings.shutdownTimeout * 1000)
+        .then(() => rooms.journal.flush())
+        .catch((error: unknown) => log.error(errorFields(error), "audit entries lost"))
         .then(() => log.drain())
         .then(() => process.exit(0));
     },

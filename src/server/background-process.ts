@@ -1,4 +1,8 @@
 import { sweepStaging, sweepUploads } from "../images/upload-sweep.ts";
+import { trimAuditLog } from "../access/audit/retention.ts";
+import { forgetRevocations } from "../identity/revocation.ts";
+import { rotateSigningKeys } from "../keys/key-rotation.ts";
+import { purgeProjects } from "../projects/purge-project.ts";
 import { SqliteDatabase } from "../metadata/sqlite.ts";
 import type { ChildLink } from "./child-link.ts";
 import { dataDirectory } from "./data-directory.ts";
@@ -34,10 +38,27 @@ export async function startBackground({ settings, startedAt }: Extract<ToChild, 
   // Later only what no request can still be writing to: it would have touched the file within the hour.
   const timer = setInterval(() => void sweep(Date.now() - hour), hour / 4);
 
+  const maintain = async (): Promise<void> => {
+    try {
+      const now = Date.now();
+      await rotateSigningKeys(database, now);
+      await database.write(forgetRevocations, { now });
+      const projects = await purgeProjects(database, now);
+      if (projects > 0) log.info({ projects }, "deleted projects purged");
+      const entries = await trimAuditLog(database, now - settings.auditRetention * 24 * hour);
+      if (entries > 0) log.info({ entries }, "old audit entries removed");
+    } catch (error) {
+      log.error(errorFields(error), "maintenance failed");
+    }
+  };
+  void maintain();
+  const maintenance = setInterval(() => void maintain(), hour);
+
   return {
     collect: () => metrics.collect(),
     stop: () => {
       clearInterval(timer);
+      clearInterval(maintenance);
       void log.drain().then(() => process.exit(0));
     },
   };

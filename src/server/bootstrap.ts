@@ -1,15 +1,20 @@
-import { randomBytes, randomInt } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { dirname } from "node:path";
+import { newEtag } from "../access/iam/etag.ts";
 import { formatKeyFile, makeKey } from "../identity/key-files.ts";
-import { addServiceAccountKey, createServiceAccount } from "../identity/service-accounts.ts";
-import { createUser } from "../identity/users.ts";
+import { insertServiceAccount, insertServiceAccountKey, type NewServiceAccount } from "../identity/service-accounts.ts";
+import { hashPassword } from "../identity/passwords.ts";
+import { insertUser } from "../identity/users.ts";
 import { addSigningKey, makeSigningKey } from "../keys/signing-keys.ts";
-import type { Database } from "../metadata/database.ts";
-import { serviceAccountPrincipal } from "../names/principals.ts";
+import { command, type Database } from "../metadata/database.ts";
+import { all, first } from "../metadata/statement.ts";
+import { randomDigits } from "../names/identifiers.ts";
+import { serviceAccountPrincipal, userPrincipal } from "../names/principals.ts";
 import type { ProjectId } from "../names/reference.ts";
-import { createProject } from "../projects/projects.ts";
+import { insertOrganization } from "../projects/organizations.ts";
+import { insertProject } from "../projects/projects.ts";
 
 interface Bootstrap {
   database: Database;
@@ -20,12 +25,14 @@ interface Bootstrap {
 }
 
 const project = "my-project" as ProjectId;
-const consoleUser = "admin@berth.local";
+const domain = "berth.local";
+const consoleUser = `admin@${domain}`;
 
 /**
- * What an empty server needs to be used: a signing key, the project `my-project`, its owner with a key file, a user
- * for the console. Answers the user's password, which is shown once and kept nowhere; `undefined` where the server
- * is not empty. The key file is there before the project is: a crash in between is repaired by starting again.
+ * What an empty server needs to be used: a signing key, an organisation, the project `my-project`, its owner with a
+ * key file, a user for the console. Answers the user's password, which is shown once and kept nowhere; `undefined`
+ * where the server is not empty. The key file is there before the project is: a crash in between is repaired by
+ * starting again.
  */
 export async function bootstrap({
   database,
@@ -36,32 +43,73 @@ export async function bootstrap({
   if ((await database.readRow("SELECT id FROM signing_keys LIMIT 1")) === undefined) {
     await database.write(addSigningKey, await makeSigningKey(now));
   }
-  if ((await database.readRow("SELECT id FROM projects LIMIT 1")) !== undefined) return undefined;
+  const organization = { organizationId: randomDigits(12), organizationEtag: newEtag() };
+  if ((await database.readRow("SELECT id FROM projects LIMIT 1")) !== undefined) {
+    await database.write(completeServer, { ...organization, now });
+    return undefined;
+  }
   const email = `owner@${project}.iam.gserviceaccount.com`;
-  const uniqueId = digits(21);
+  const uniqueId = randomDigits(21);
   const password = randomBytes(12).toString("base64url");
-  const [key, passwordHash] = await Promise.all([
-    makeKey(),
-    Bun.password.hash(password, { algorithm: "argon2id", memoryCost: 19_456, timeCost: 2 }),
-  ]);
+  const [key, passwordHash] = await Promise.all([makeKey(), hashPassword(password)]);
   await writeSecret(keyFile, formatKeyFile(key, { project, email, uniqueId, server }));
-  const principals = [serviceAccountPrincipal(email), `user:${consoleUser}`];
-  const bindings = [{ role: "roles/owner", members: principals }];
-  const etag = randomBytes(8).toString("base64");
-  // One after the other, in one group of the writer: the project is what tells that all was done.
-  await Promise.all([
-    database.write(createProject, { id: project, number: digits(12), displayName: "My Project", bindings, etag, now }),
-    database.write(createServiceAccount, { email, uniqueId, project, displayName: "Owner", now }),
-    database.write(addServiceAccountKey, { id: key.id, email, publicKey: key.publicKey, now }),
-    database.write(createUser, { email: consoleUser, passwordHash, now }),
-  ]);
+  await database.write(furnishServer, {
+    ...organization,
+    projectNumber: randomDigits(12),
+    projectEtag: newEtag(),
+    account: { email, uniqueId, project, displayName: "Owner", now },
+    key: { id: key.id, publicKey: key.publicKey },
+    user: { uniqueId: randomDigits(21), email: consoleUser, passwordHash },
+    now,
+  });
   return { user: consoleUser, password };
 }
 
-/** A number of so many digits, none of them leading zeros. */
-function digits(count: number): string {
-  return Array.from({ length: count }, (_, i) => randomInt(i === 0 ? 1 : 0, 10)).join("");
+interface Furniture {
+  organizationId: string;
+  organizationEtag: string;
+  projectNumber: string;
+  projectEtag: string;
+  account: NewServiceAccount;
+  key: { id: string; publicKey: string };
+  user: { uniqueId: string; email: string; passwordHash: string };
+  now: number;
 }
+
+/** All that an empty server gets, at once. */
+export const furnishServer = command("server.furnish", function* (input: Furniture) {
+  const { organizationId: organization, account, user, now } = input;
+  const principals = [serviceAccountPrincipal(account.email), userPrincipal(user.email)];
+  const etag = input.organizationEtag;
+  yield* insertOrganization({ id: organization, domain, administrators: principals, etag, now });
+  yield* insertProject({
+    id: project,
+    number: input.projectNumber,
+    displayName: "My Project",
+    organization,
+    owners: principals,
+    etag: input.projectEtag,
+    now,
+  });
+  yield* insertServiceAccount(account);
+  yield* insertServiceAccountKey({ ...input.key, accountId: account.uniqueId, origin: "GOOGLE_PROVIDED", now });
+  yield* insertUser({ ...user, now });
+});
+
+interface Completion {
+  organizationId: string;
+  organizationEtag: string;
+  now: number;
+}
+
+/** What a server of an earlier version lacks: an organisation, administered by the first users. */
+export const completeServer = command("server.complete", function* (input: Completion) {
+  if ((yield* first("SELECT id FROM organizations LIMIT 1")) !== undefined) return;
+  const users = yield* all<{ email: string }>("SELECT email FROM users ORDER BY created_at LIMIT 10");
+  const administrators = users.map(({ email }) => userPrincipal(email));
+  const { organizationId: id, organizationEtag: etag, now } = input;
+  yield* insertOrganization({ id, domain, administrators, etag, now });
+});
 
 async function writeSecret(path: string, text: string): Promise<void> {
   const temporary = `${path}.new`;

@@ -2,7 +2,6 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { hostname } from "node:os";
 import * as x509 from "@peculiar/x509";
-import type { DataDirectory } from "./data-directory.ts";
 
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
 const day = 24 * 3600 * 1000;
@@ -12,8 +11,16 @@ const certificateDays = 397;
 /** A certificate with less than this left is made anew at the start. */
 const renewBefore = 60 * day;
 
-/** The certificate authority in the data directory, and a certificate of its for all of `hosts`. */
-export async function selfSignedCertificate(directory: DataDirectory, hosts: readonly string[]): Promise<void> {
+/** Where an authority and its certificate stand. */
+interface CertificateFiles {
+  caCertificate: string;
+  caKey: string;
+  certificate: string;
+  certificateKey: string;
+}
+
+/** The certificate authority in these files, made where it is missing, and a certificate of its for all of `hosts`. */
+export async function selfSignedCertificate(directory: CertificateFiles, hosts: readonly string[]): Promise<void> {
   const authority = await openAuthority(directory);
   const names = [...new Set([...hosts, "localhost", hostname(), "127.0.0.1", "::1"])].filter((name) => name !== "");
   if (isCurrent(directory, names, authority.certificate)) return;
@@ -45,7 +52,7 @@ interface Authority {
   key: CryptoKey;
 }
 
-async function openAuthority({ caCertificate, caKey }: DataDirectory): Promise<Authority> {
+async function openAuthority({ caCertificate, caKey }: CertificateFiles): Promise<Authority> {
   if (existsSync(caCertificate) && existsSync(caKey)) {
     const der = x509.PemConverter.decode(readFileSync(caKey, "utf8"))[0] as ArrayBuffer;
     const key = await crypto.subtle.importKey("pkcs8", der, algorithm, false, ["sign"]);
@@ -70,7 +77,7 @@ async function openAuthority({ caCertificate, caKey }: DataDirectory): Promise<A
   return { certificate, key: keys.privateKey };
 }
 
-function isCurrent(directory: DataDirectory, names: string[], authority: x509.X509Certificate): boolean {
+function isCurrent(directory: CertificateFiles, names: string[], authority: x509.X509Certificate): boolean {
   if (!existsSync(directory.certificate) || !existsSync(directory.certificateKey)) return false;
   const certificate = new x509.X509Certificate(readFileSync(directory.certificate, "utf8"));
   const covered = certificate.getExtension(x509.SubjectAlternativeNameExtension)?.names.items.map(({ value }) => value);

@@ -1,5 +1,27 @@
-import { addServiceAccountKey, createServiceAccount } from "../identity/service-accounts.ts";
-import { createUser } from "../identity/users.ts";
+import { recordEntries } from "../access/audit/audit-log.ts";
+import { removeEntries } from "../access/audit/retention.ts";
+import { changeRole, createRole } from "../access/iam/custom-roles.ts";
+import { setPolicy } from "../access/iam/set-policy.ts";
+import {
+  dropRefreshToken,
+  extendRefreshToken,
+  saveCode,
+  saveRefreshToken,
+  takeCode,
+} from "../identity/authorization-codes.ts";
+import { changeMember, createGroup, deleteGroup, updateGroup } from "../identity/groups.ts";
+import {
+  addKey,
+  changeKey,
+  createAccount,
+  deleteAccount,
+  undeleteAccount,
+  updateAccount,
+} from "../identity/manage-accounts.ts";
+import { signInThroughProvider } from "../identity/provider-sign-in.ts";
+import { forgetRevocations, revokeToken } from "../identity/revocation.ts";
+import { keepSystemKey } from "../identity/system-keys.ts";
+import { changePassword, createUser, deleteUser, updateUser } from "../identity/users.ts";
 import { mountBlob, unlinkBlob } from "../images/blobs.ts";
 import { deleteManifest, deleteTag } from "../images/delete-manifest.ts";
 import { putManifest } from "../images/put-manifest.ts";
@@ -11,28 +33,66 @@ import {
   renewUpload,
   startUpload,
 } from "../images/upload-commands.ts";
+import { retireSigningKeys } from "../keys/key-rotation.ts";
 import { addSigningKey } from "../keys/signing-keys.ts";
-import type { Command } from "../metadata/database.ts";
+import { deleteProject, undeleteProject, updateProject } from "../projects/project-commands.ts";
 import { createProject } from "../projects/projects.ts";
+import { purgeProject } from "../projects/purge-project.ts";
 import { ensureRegistry } from "../projects/registries.ts";
+import { setServices } from "../projects/services.ts";
+import { completeServer, furnishServer } from "./bootstrap.ts";
+import type { Command } from "../metadata/database.ts";
 
 /** Every change that can be made to the metadata: what the writing process runs by name. */
 export const commands: readonly Command<never, unknown>[] = [
-  addServiceAccountKey,
+  addKey,
   addSigningKey,
   appendSegment,
   cancelUpload,
+  changeKey,
+  changeMember,
+  changePassword,
+  changeRole,
+  completeServer,
+  createAccount,
+  createGroup,
   createProject,
-  createServiceAccount,
+  createRole,
   createUser,
+  deleteAccount,
+  deleteGroup,
   deleteManifest,
+  deleteProject,
   deleteTag,
+  deleteUser,
+  dropRefreshToken,
   ensureRegistry,
   expireUploads,
+  extendRefreshToken,
   finishUpload,
+  forgetRevocations,
+  furnishServer,
+  keepSystemKey,
   mountBlob,
+  purgeProject,
   putManifest,
+  recordEntries,
+  removeEntries,
   renewUpload,
+  retireSigningKeys,
+  revokeToken,
+  saveCode,
+  saveRefreshToken,
+  setPolicy,
+  setServices,
+  signInThroughProvider,
   startUpload,
+  takeCode,
+  undeleteAccount,
+  undeleteProject,
   unlinkBlob,
+  updateAccount,
+  updateGroup,
+  updateProject,
+  updateUser,
 ];

@@ -1,5 +1,7 @@
+import { AllowList } from "../egress/allow-list.ts";
 import ipaddr from "ipaddr.js";
 import { z } from "zod";
+import { providerShape } from "./sign-in-providers.ts";
 import { parseListen } from "./listen-address.ts";
 import { byteCount, checkedText, choice, integer, type Option, structure, text, truth } from "./option.ts";
 
@@ -23,6 +25,12 @@ const cidr = z.string().refine((value) => {
     return false;
   }
 }, "expected an address or a network such as 10.0.0.0/8");
+
+const reachable = z.string().transform((entry, context) => {
+  const fault = AllowList.faultOf(entry);
+  if (fault !== undefined) context.addIssue(fault);
+  return entry;
+});
 
 const listOrText = (item: z.ZodType<string>) =>
   z.preprocess(
@@ -139,6 +147,31 @@ export const options = {
     key: "limits.upload-expiry",
     default: 24,
     doc: "Hours after which an upload that nobody continues is given up.",
+  }),
+  requestQuota: integer(0, 1_000_000_000, {
+    key: "limits.requests",
+    default: 50_000,
+    doc: "Requests that each process takes from one client address in ten minutes, as Container Registry did; what comes beyond is refused with 429 and Retry-After. 0 takes any number, and the machine itself is never refused.",
+  }),
+  auditRetention: integer(1, 36_500, {
+    key: "audit.retention",
+    default: 400,
+    doc: "Days that entries of the audit log are kept.",
+  }),
+  signInProviders: structure(z.array(providerShape).max(20), "[{…}, …]", {
+    key: "sign-in.providers",
+    default: [],
+    doc: "OpenID Connect providers that people may sign in through: `name`, `issuer`, `client-id`, `client-secret-file`, and where they differ `scope` (`openid email profile`), `groups-claim` (`groups`), `groups-domain` (what follows `@` in a group that the provider names without) and `email-domains` (whose addresses are taken; all). The provider sends people back to `PUBLIC-NAME/signin/NAME/callback`.",
+  }),
+  egressAllow: structure(listOrText(reachable), "HOST,…", {
+    key: "egress.allow",
+    default: [],
+    doc: "Host names, `*.SUFFIX`, addresses and networks that the server may send requests to although they are not on the public internet, or over plain HTTP. Everything else that is private, loopback or link-local is refused.",
+  }),
+  egressCa: text<string | undefined>({
+    key: "egress.ca",
+    default: undefined,
+    doc: "File with certificates in PEM that the server trusts besides the system's where it sends requests.",
   }),
   cacheSize: byteCount(2 ** 20, 2 ** 36, {
     key: "cache-size",

@@ -1,7 +1,8 @@
 import type { Server } from "bun";
+import { ApiError } from "../http/api-error.ts";
 import { BerthError, toBerthError } from "../http/berth-error.ts";
 import type { IdleLimit } from "../http/body.ts";
-import type { Incoming, RegistryRooms, RequestNotes } from "../registry/context.ts";
+import type { Incoming, RequestNotes } from "../registry/context.ts";
 import { isHost } from "../registry/hosts.ts";
 import { errorReply } from "../registry/replies.ts";
 import { answerRegistry } from "../registry/router.ts";
@@ -9,9 +10,10 @@ import type { Forwarding } from "./forwarded.ts";
 import { errorFields, type Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Probes } from "./probes.ts";
+import type { Rooms } from "./rooms.ts";
 
 interface RequestDependencies {
-  rooms: RegistryRooms;
+  rooms: Rooms;
   probes: Probes;
   forwarding: Forwarding;
   metrics: Metrics;
@@ -39,7 +41,9 @@ export function requestHandler(dependencies: RequestDependencies) {
     try {
       if (!isHost(incoming.host)) throw new BerthError("REQUEST_INVALID", "The Host header is not a host.");
       const probe = probes.answer(path, request.method);
-      response = await (probe ?? answerRegistry(rooms, incoming));
+      const wait = probe === undefined ? rooms.quota.take(incoming.clientAddress) : 0;
+      if (wait > 0) throw quotaExceeded(wait);
+      response = await (probe ?? answer(rooms, incoming));
       if (probe !== undefined) notes.route = "probe";
     } catch (error) {
       response = refuse(error, incoming, log);
@@ -69,6 +73,18 @@ export function requestHandler(dependencies: RequestDependencies) {
     });
     return response;
   };
+}
+
+/** In Container Registry's words. */
+function quotaExceeded(seconds: number): BerthError {
+  return new BerthError("TOOMANYREQUESTS", "Quota Exceeded.", { headers: { "retry-after": String(seconds) } });
+}
+
+/** The registry's addresses begin with `/v2`; it also says of those that are nobody's that there is nothing. */
+function answer(rooms: Rooms, incoming: Incoming): Promise<Response> {
+  // Cloud Logging has the one address that looks like the registry's.
+  const isRegistry = incoming.path.startsWith("/v2/") && incoming.path !== "/v2/entries:list";
+  return (isRegistry ? undefined : rooms.api.answer(incoming)) ?? answerRegistry(rooms.registry, incoming);
 }
 
 function incomingOf(
@@ -134,6 +150,7 @@ function splitUrl(url: string): { path: string; query: URLSearchParams } {
 const noQuery = new URLSearchParams();
 
 function refuse(error: unknown, { requestId, path, request }: Incoming, log: Log): Response {
+  if (error instanceof ApiError) return error.toResponse();
   const refusal = toBerthError(error);
   if (request.signal.aborted && !(error instanceof BerthError)) {
     log.debug({ requestId, path, ...errorFields(error) }, "client went away");

@@ -1,22 +1,50 @@
 import { AccessControl } from "../access/access-control.ts";
+import { auditRoutes } from "../access/audit/audit-routes.ts";
+import { AuditJournal } from "../access/audit/journal.ts";
+import { roleRoutes } from "../access/iam/role-routes.ts";
+import { RequestQuota } from "../http/request-quota.ts";
+import { Roles } from "../access/iam/roles.ts";
 import { Policies } from "../access/policies.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { FilesystemStore } from "../blobs/filesystem.ts";
+import { AccessTokens } from "../identity/access-tokens.ts";
+import { accountPolicyRoutes } from "../identity/account-policies.ts";
+import { accountRoutes } from "../identity/account-routes.ts";
+import { credentialsRoutes } from "../identity/credentials-routes.ts";
+import { groupRoutes } from "../identity/group-routes.ts";
+import { userRoutes } from "../identity/people-routes.ts";
+import { ProviderClient } from "../identity/oidc-providers.ts";
+import { providerRoutes } from "../identity/provider-routes.ts";
+import { oauthRoutes } from "../identity/oauth-routes.ts";
 import { Authenticator } from "../identity/authenticator.ts";
 import { RegistryTokens } from "../identity/registry-tokens.ts";
-import { ServiceAccounts } from "../identity/service-accounts.ts";
+import { Memberships } from "../identity/memberships.ts";
+import { OwnTokens } from "../identity/own-tokens.ts";
+import { signInRoutes } from "../identity/sign-in-routes.ts";
+import { SignInThrottle } from "../identity/sign-in-throttle.ts";
+import { Standing } from "../identity/standing.ts";
 import { ContentCache } from "../images/content-cache.ts";
 import { SigningKeys } from "../keys/signing-keys.ts";
 import type { Database } from "../metadata/database.ts";
 import { Freshness } from "../metadata/freshness.ts";
+import { bucketRoutes } from "../projects/buckets.ts";
+import { MemberDirectory } from "../projects/member-directory.ts";
+import { projectFinder } from "../projects/find-project.ts";
 import { Projects } from "../projects/projects.ts";
 import { Registries } from "../projects/registries.ts";
+import { serviceUsageRoutes } from "../projects/service-usage.ts";
+import { resourceManagerRoutes } from "../projects/resource-manager.ts";
 import type { RegistryRooms } from "../registry/context.ts";
 import { Hosts } from "../registry/hosts.ts";
 import { boundsOf } from "../registry/scopes.ts";
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { Egress } from "../egress/egress.ts";
+import { proxyFromEnvironment } from "../egress/proxies.ts";
+import { Api } from "./api.ts";
 import type { DataDirectory } from "./data-directory.ts";
 import type { Settings } from "./options.ts";
+import { openProvider } from "./sign-in-providers.ts";
 
 /** Opens the configured blob stores; `default` is always among them. */
 export async function openStores(settings: Settings, directory: DataDirectory): Promise<Map<string, BlobStore>> {
@@ -29,18 +57,92 @@ export async function openStores(settings: Settings, directory: DataDirectory): 
   return stores;
 }
 
+/** What one process answers requests with. */
+export interface Rooms {
+  registry: RegistryRooms;
+  api: Api;
+  journal: AuditJournal;
+  quota: RequestQuota;
+}
+
 /** Puts the rooms together. The one place that knows which implementation stands where. */
 export function openRooms(
   settings: Settings,
   database: Database,
   stores: ReadonlyMap<string, BlobStore>,
-): RegistryRooms {
+  issuer: string,
+): Rooms {
   const freshness = new Freshness(database);
   const projects = new Projects(database, freshness);
-  const tokens = new RegistryTokens(new SigningKeys(database, freshness));
-  const accounts = new ServiceAccounts(database, freshness);
-  const policies = new Policies(database, freshness);
-  return {
+  const signingKeys = new SigningKeys(database, freshness);
+  const ownTokens = new OwnTokens(signingKeys);
+  const tokens = new RegistryTokens(ownTokens);
+  const accessTokens = new AccessTokens(ownTokens);
+  const standing = new Standing(database, freshness);
+  const memberships = new Memberships(database, freshness);
+  const journal = new AuditJournal(database, Date.now);
+  const roles = new Roles(database, freshness);
+  const access = new AccessControl({
+    policies: new Policies(database, freshness),
+    roles,
+    hierarchy: projects,
+    journal,
+    now: Date.now,
+  });
+  const throttle = new SignInThrottle(Date.now);
+  const authenticator = new Authenticator({
+    standing,
+    memberships,
+    registryTokens: tokens,
+    accessTokens,
+    freshness,
+    boundsOf,
+    throttle,
+    now: Date.now,
+  });
+  const registries = new Registries(database, freshness);
+  const hosts = new Hosts(
+    settings.hosts.map(({ name, store }) => ({ name, store, readOnly: false })),
+    settings.protectReferenced,
+  );
+  const directory = new MemberDirectory(database, projects);
+  const policyRooms = { database, access, roles, memberExists: (member: string) => directory.exists(member) };
+  const findHost = (name: string) => hosts.all().find((host) => host.name === name);
+  const findProject = projectFinder(projects);
+  const peopleRooms = { database, throttle, organization: () => projects.organization() };
+  const egress = new Egress({
+    allow: settings.egressAllow,
+    proxy: proxyFromEnvironment(process.env),
+    ca: settings.egressCa === undefined ? undefined : readFileSync(settings.egressCa, "utf8"),
+  });
+  const providers = settings.signInProviders.map(
+    (provider) => new ProviderClient(openProvider(provider), egress, Date.now),
+  );
+  const providerNames = providers.map(({ provider }) => provider.name);
+  const signInRooms = { database, ownTokens, throttle, providerNames };
+  const accountRooms = { database, findProject, issuer };
+  const routes = [
+    ...oauthRoutes({ standing, accessTokens, signingKeys, issuer, database, authenticator }),
+    ...auditRoutes({
+      database,
+      findProject,
+      organization: () => projects.organization(),
+      flush: () => journal.flush(),
+    }),
+    ...roleRoutes({ database, findProject }),
+    ...accountRoutes(accountRooms),
+    ...accountPolicyRoutes({ ...policyRooms, ...accountRooms }, () => projects.organization()),
+    ...credentialsRoutes({ ...accountRooms, access, memberships, accessTokens, signingKeys }),
+    ...resourceManagerRoutes({ ...policyRooms, projects }),
+    ...signInRoutes(signInRooms),
+    ...providerRoutes({ ...signInRooms, providers, issuer }),
+    ...userRoutes(peopleRooms),
+    ...groupRoutes(peopleRooms),
+    ...serviceUsageRoutes({ database, projects }),
+    ...bucketRoutes({ ...policyRooms, projects, registries, findHost }),
+  ];
+  const api = new Api(routes, { freshness, authenticator, access, now: Date.now });
+  const registry: RegistryRooms = {
     freshness,
     database,
     stores,
@@ -52,14 +154,12 @@ export function openRooms(
       allowMissingBlobs: settings.allowMissingBlobs,
     },
     now: Date.now,
-    access: new AccessControl(database, policies, async (id) => (await projects.find(id))?.createdAt),
-    authenticator: new Authenticator({ accounts, tokens, freshness, boundsOf, now: Date.now }),
+    access,
+    authenticator,
     tokens,
     projects,
-    registries: new Registries(database, freshness),
-    hosts: new Hosts(
-      settings.hosts.map(({ name, store }) => ({ name, store, readOnly: false })),
-      settings.protectReferenced,
-    ),
+    registries,
+    hosts,
   };
+  return { registry, api, journal, quota: new RequestQuota(settings.requestQuota, Date.now) };
 }

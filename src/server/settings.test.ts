@@ -24,6 +24,14 @@ interface Sample<T> {
   beside?: [string, string][];
 }
 
+const provider = {
+  name: "a",
+  issuer: "https://id.test",
+  "client-id": "c",
+  scope: "openid email profile",
+  "groups-claim": "groups",
+  "email-domains": [],
+};
 const numbers = { wrongTexts: ["", "-1", "1.5", "0x10", "1e3", " 7", "7s"], wrongValues: ["7", 1.5, null, true, []] };
 const truths = { wrongTexts: ["yes", "1", "TRUE", "on"], wrongValues: ["true", 1, null, []] };
 const sizes = { wrongTexts: ["", "-1", "1.5MiB", "4MB", "4m", "many"], wrongValues: [1.5, null, true, [4096], "4 k"] };
@@ -97,6 +105,28 @@ const samples: { [K in keyof Settings]: Sample<Settings[K]> } = {
   uploadSize: { flag: ["8TiB", 2 ** 43], variable: ["1024", 1024], file: ["3GiB", 3 * 2 ** 30], ...sizes },
   openUploads: { flag: ["1", 1], variable: ["1000000", 1e6], file: [7, 7], ...numbers },
   uploadExpiry: { flag: ["1", 1], variable: ["8760", 8760], file: [7, 7], ...numbers },
+  requestQuota: { flag: ["0", 0], variable: ["1000000000", 1e9], file: [7, 7], ...numbers },
+  signInProviders: {
+    flag: ["[]", []],
+    variable: ["[{name: a, issuer: 'https://id.test', client-id: c}]", [provider]],
+    file: [[{ name: "a", issuer: "https://id.test", "client-id": "c" }], [provider]],
+    wrongTexts: ["[{name: A, issuer: 'https://id.test', client-id: c}]", "[{name: a, issuer: id.test, client-id: c}]"],
+    wrongValues: [
+      null,
+      "a",
+      [{ name: "a" }],
+      [{ name: "a", issuer: "https://id.test", "client-id": "c", secret: "s" }],
+    ],
+  },
+  egressAllow: {
+    flag: ["id.corp.test, 10.0.0.0/8", ["id.corp.test", "10.0.0.0/8"]],
+    variable: ["*.corp.test", ["*.corp.test"]],
+    file: [["127.0.0.1"], ["127.0.0.1"]],
+    wrongTexts: ["10.0.0.0/33", "https://id.test"],
+    wrongValues: [10, null, { a: 1 }, ["10.0.0.1", 7]],
+  },
+  egressCa: { flag: ["a", "a"], variable: ["b", "b"], file: ["c", "c"], ...words },
+  auditRetention: { flag: ["1", 1], variable: ["36500", 36_500], file: [7, 7], ...numbers },
   cacheSize: { flag: ["1MiB", 2 ** 20], variable: ["64GiB", 2 ** 36], file: ["2MiB", 2 ** 21], ...sizes },
 };
 
@@ -109,6 +139,8 @@ const outside: Partial<Record<keyof Settings, (number | string)[]>> = {
   uploadSize: [1023, 2 ** 43 + 1],
   openUploads: [0, 1_000_001],
   uploadExpiry: [0, 8761],
+  requestQuota: [-1, 1_000_000_001],
+  auditRetention: [0, 36_501],
   cacheSize: [2 ** 20 - 1, 2 ** 36 + 1],
 };
 

@@ -12,8 +12,8 @@ import { openLog } from "./log.ts";
 import type { ToChild, ToSupervisor } from "./messages.ts";
 import { Metrics, sumMetrics } from "./metrics.ts";
 import type { Settings } from "./options.ts";
-import { parseListen } from "./listen-address.ts";
 import { claimPort } from "./port-claim.ts";
+import { publicAddress } from "./public-address.ts";
 import { surviveRejections } from "./unhandled.ts";
 
 /** How long a scrape waits for the other processes. */
@@ -73,24 +73,6 @@ export async function supervise(settings: Settings, print: (text: string) => voi
   log.info("stopped");
   await log.drain();
   return 0;
-}
-
-interface PublicAddress {
-  /** Without a port. */
-  host: string;
-  /** As others reach the server. */
-  url: string;
-  /** As the server itself listens. */
-  listening: string;
-}
-
-function publicAddress(settings: Settings, port: number): PublicAddress {
-  const { hostname } = parseListen(settings.listen);
-  const scheme = settings.tls === "off" ? "http" : "https";
-  const local = hostname === "127.0.0.1" || hostname === "0.0.0.0" || hostname === "::" ? "localhost" : hostname;
-  const own = `${local.includes(":") ? `[${local}]` : local}:${port}`;
-  const name = settings.publicName ?? own;
-  return { host: name.replace(/:\d+$/, ""), url: `${scheme}://${name}`, listening: `${scheme}://${own}` };
 }
 
 async function prepareCertificate(

@@ -45,13 +45,22 @@ function addTenants(data: string, tenants: readonly Tenant[]): Map<string, strin
   try {
     for (const { project, owners } of tenants) {
       const number = `9${randomBytes(5).readUIntBE(0, 5) % 1e11}`.padEnd(12, "0");
-      database.run("INSERT INTO projects VALUES (?, ?, ?, ?)", [project, number, project, now]);
+      database.run("INSERT INTO projects (id, number, display_name, created_at) VALUES (?, ?, ?, ?)", [
+        project,
+        number,
+        project,
+        now,
+      ]);
       for (const email of owners) {
         if (email !== adminEmail && !keys.has(email)) keys.set(email, addAccount(database, project, email));
       }
       const bindings = [{ role: "roles/owner", members: owners.map((email) => `serviceAccount:${email}`) }];
       const resource = `//cloudresourcemanager.googleapis.com/projects/${project}`;
-      database.run("INSERT INTO policies VALUES (?, ?, ?)", [resource, "ACAB", JSON.stringify(bindings)]);
+      database.run("INSERT INTO policies (resource, etag, bindings) VALUES (?, ?, ?)", [
+        resource,
+        "ACAB",
+        JSON.stringify(bindings),
+      ]);
     }
     database.run("UPDATE versions SET value = value + 1");
   } finally {
@@ -64,6 +73,7 @@ function addTenants(data: string, tenants: readonly Tenant[]): Map<string, strin
 function addAccount(database: Database, project: string, email: string): string {
   const now = Date.now();
   const id = randomBytes(20).toString("hex");
+  const uniqueId = `1${BigInt(`0x${id.slice(0, 16)}`)}`;
   const pair = generateKeyPairSync("ec", {
     namedCurve: "P-256",
     publicKeyEncoding: { type: "spki", format: "pem" },
@@ -71,14 +81,12 @@ function addAccount(database: Database, project: string, email: string): string 
   });
   database.run(
     "INSERT INTO service_accounts (email, unique_id, project_id, display_name, created_at) VALUES (?, ?, ?, ?, ?)",
-    [email, `1${BigInt(`0x${id.slice(0, 16)}`)}`, project, email, now],
+    [email, uniqueId, project, email, now],
   );
-  database.run("INSERT INTO service_account_keys (id, email, public_key, created_at) VALUES (?, ?, ?, ?)", [
-    id,
-    email,
-    pair.publicKey,
-    now,
-  ]);
+  database.run(
+    "INSERT INTO service_account_keys (id, account_id, public_key, origin, created_at) VALUES (?, ?, ?, ?, ?)",
+    [id, uniqueId, pair.publicKey, "GOOGLE_PROVIDED", now],
+  );
   const type = "service_account";
   return JSON.stringify({ type, private_key_id: id, private_key: pair.privateKey, client_email: email });
 }

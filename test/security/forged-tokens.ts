@@ -49,5 +49,7 @@ export function readToken(token: string): { header: Record<string, unknown>; cla
 /** A token of any claims, rightly signed by the given key. */
 export async function signToken(claims: Claims, jwk: JWK, header: object): Promise<string> {
   const key = await importJWK(jwk, "ES256");
-  return new SignJWT(claims as Record<string, unknown>).setProtectedHeader({ alg: "ES256", ...header }).sign(key);
+  return new SignJWT(claims as Record<string, unknown>)
+    .setProtectedHeader({ alg: "ES256", typ: "JWT", ...header })
+    .sign(key);
 }

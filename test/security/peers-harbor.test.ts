@@ -361,7 +361,11 @@ describe("Harbor #22900, #23270: a credential of before does not reach a project
     const { berth } = rivals;
     const { header, claims } = readToken(await berth.token());
     const { privateJwk } = signingPairOf(berth);
-    const database = new Database(join(berth.data, "berth.db"), { readonly: true });
+    // As it is made where the id was another project's.
+    const database = new Database(join(berth.data, "berth.db"), { readwrite: true });
+    database.run("PRAGMA busy_timeout = 5000");
+    database.run("UPDATE projects SET credentials_since = created_at WHERE id = 'my-project'");
+    database.run("UPDATE versions SET value = value + 1 WHERE name = 'projects'");
     const row = database.query("SELECT created_at FROM projects WHERE id = 'my-project'").get() as {
       created_at: number;
     };
@@ -407,11 +411,13 @@ describe("Harbor #22900, #23270: a credential of before does not reach a project
     const database = new Database(join(berth.data, "berth.db"), { readwrite: true });
     database.run("PRAGMA busy_timeout = 5000");
     const born = (Number(readToken(token).claims.iat) + 1) * 1000;
-    const { created_at } = database.query("SELECT created_at FROM projects WHERE id = 'my-project'").get() as {
-      created_at: number;
+    const { credentials_since } = database
+      .query("SELECT credentials_since FROM projects WHERE id = 'my-project'")
+      .get() as {
+      credentials_since: number;
     };
     const remake = (at: number): void => {
-      database.run("UPDATE projects SET created_at = ? WHERE id = 'my-project'", [at]);
+      database.run("UPDATE projects SET credentials_since = ? WHERE id = 'my-project'", [at]);
       database.run("UPDATE versions SET value = value + 1 WHERE name = 'projects'");
     };
     try {
@@ -423,7 +429,7 @@ describe("Harbor #22900, #23270: a credential of before does not reach a project
       expectReply(await callerOf(berth, { authorization: fresh }).send("GET", `/v2/${app}/tags/list`), { status: 200 });
       expectReply(await holder.send("GET", `/v2/${app}/tags/list`), { status: 401 });
     } finally {
-      remake(created_at);
+      remake(credentials_since);
       database.close();
     }
   });

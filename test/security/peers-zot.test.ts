@@ -83,7 +83,12 @@ describe("CVE-2025-23208: a right that is taken away is gone with the next reque
   const project = "//cloudresourcemanager.googleapis.com/projects/strange-project";
   /** What takes the right away, and gives it back, with the status of a request in between. */
   const revocations: [string, string, string, number][] = [
-    ["the key", `UPDATE service_account_keys SET disabled = ? WHERE email = '${strangerEmail}'`, "identity", 401],
+    [
+      "the key",
+      `UPDATE service_account_keys SET disabled = ? WHERE account_id = (SELECT unique_id FROM service_accounts WHERE email = '${strangerEmail}')`,
+      "identity",
+      401,
+    ],
     ["the account", `UPDATE service_accounts SET disabled = ? WHERE email = '${strangerEmail}'`, "identity", 401],
     [
       "the role",

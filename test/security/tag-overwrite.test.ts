@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { commands } from "../../src/server/commands.ts";
 import { putManifest, type PutManifestInput } from "../../src/images/put-manifest.ts";
-import { createProject } from "../../src/projects/projects.ts";
+import { insertOrganization } from "../../src/projects/organizations.ts";
+import { insertProject } from "../../src/projects/projects.ts";
 import { ensureRegistry } from "../../src/projects/registries.ts";
 import { migrate } from "../../src/metadata/migrate.ts";
 import { SqliteConnection, SqliteWriter } from "../../src/metadata/sqlite.ts";
@@ -16,21 +17,29 @@ import type { ProjectId } from "../../src/names/reference.ts";
  */
 let connection: SqliteConnection;
 let writer: SqliteWriter;
-const call = { service: "test", method: "test", clientAddress: "127.0.0.1", requestId: "test" };
-const actor = { principal: "serviceAccount:pusher@my-project.iam.gserviceaccount.com", call };
+const call = { service: "test", method: "test", clientAddress: "127.0.0.1", userAgent: "", requestId: "test" };
+const actor = {
+  principal: "serviceAccount:pusher@my-project.iam.gserviceaccount.com",
+  keyId: "",
+  delegation: [],
+  call,
+  accesses: [],
+};
 
 beforeEach(async () => {
   connection = new SqliteConnection(":memory:", "write");
   migrate(connection);
   writer = new SqliteWriter(connection, commands);
   const id = "my-project" as ProjectId;
-  await writer.write(createProject.name, { id, number: "1", displayName: id, bindings: [], etag: "ACAB", now: 1 });
-  await writer.write(ensureRegistry.name, { host: "gcr.io", project: id, store: "default", actor, now: 1 });
+  const etag = "ACAB";
+  connection.run(insertOrganization({ id: "1", domain: "example.com", administrators: [], etag, now: 1 }));
+  connection.run(insertProject({ id, number: "1", displayName: id, organization: "1", owners: [], etag, now: 1 }));
+  await writer.write(ensureRegistry.name, { host: "gcr.io", project: id, store: "default", etag, actor, now: 1 });
 });
 afterEach(() => connection.close());
 
 /** Pushes an index of its own for each note. */
-async function push(note: string, mayOverwrite: boolean, ...tags: string[]): Promise<string> {
+async function push(note: string, mayMove: boolean, ...tags: string[]): Promise<string> {
   const text = JSON.stringify({ schemaVersion: 2, manifests: [], annotations: { note } });
   const payload = new Uint8Array(Buffer.from(text));
   const digest = digestOf(payload);
@@ -48,7 +57,7 @@ async function push(note: string, mayOverwrite: boolean, ...tags: string[]): Pro
     imageCreatedAt: 0,
     platform: null,
     tags,
-    mayOverwrite,
+    movable: mayMove ? tags : [],
     elsewhere: "none",
     allowMissingBlobs: false,
   };

@@ -1,30 +1,88 @@
+import { command } from "../../metadata/database.ts";
 import { run, type Steps } from "../../metadata/statement.ts";
 import type { Principal } from "../../names/principals.ts";
+import type { ProjectId } from "../../names/reference.ts";
 import type { ResourceName } from "../../names/resources.ts";
-import type { Grant } from "../access-control.ts";
-import type { Call } from "../caller.ts";
+import type { Access, Grant } from "../access-control.ts";
+import type { Call, Caller } from "../caller.ts";
 
-/** Who changes something and in which call: plain data that goes with each command. */
+/** Who does something, in which call and by which rights: plain data that goes with each command. */
 export interface Actor {
   principal: Principal;
+  /** The service-account key behind the credential; empty where there is none. */
+  keyId: string;
+  /** Who acts as the principal, the nearest last. */
+  delegation: readonly Principal[];
   call: Call;
+  accesses: readonly Access[];
 }
 
 export function actorOf(grant: Grant): Actor {
-  return { principal: grant.principal, call: grant.call };
+  return actorFor(grant.caller, grant.accesses, grant.call);
+}
+
+export function actorFor({ principal, keyId, delegation }: Caller, accesses: readonly Access[], call: Call): Actor {
+  return { principal, keyId, delegation, call, accesses };
+}
+
+/** The logs that Cloud Audit Logs has; a denial is its own. [Cloud Logging, "Cloud Audit Logs overview"] */
+export type LogName = "activity" | "data_access" | "policy";
+
+/** What is written for one call, or for equal ones together. */
+export interface AuditEntry {
+  log: LogName;
+  actor: Actor;
+  resource: ResourceName;
+  detail: object;
+  granted: boolean;
+  at: number;
+  /** How many equal calls it stands for, the first of them at `firstAt`. */
+  count: number;
+  firstAt: number;
 }
 
 /** The audit entry of a change, written in the change's own transaction. */
 export function* recordChange(actor: Actor, resource: ResourceName, detail: object, at: number): Steps<void> {
+  yield* insertEntry({ log: "activity", actor, resource, detail, granted: true, at, count: 1, firstAt: at });
+}
+
+/** Entries of calls that changed nothing: denials, reads. */
+export const recordEntries = command("access.recordEntries", function* (entries: readonly AuditEntry[]) {
+  for (const entry of entries) yield* insertEntry(entry);
+});
+
+function* insertEntry({ log, actor, resource, detail, granted, at, count, firstAt }: AuditEntry): Steps<void> {
+  const { principal, keyId, delegation, call, accesses } = actor;
+  const authorization = accesses.map((access) => ({
+    resource: access.resource,
+    permission: access.permission,
+    granted,
+  }));
   yield* run(
-    `INSERT INTO audit_log (at, principal, method, resource, request_id, client_address, detail)
-     VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO audit_log (at, principal, method, resource, request_id, client_address, detail, log, project_id,
+       service, user_agent, key_id, delegation, authorization, count, first_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     at,
-    actor.principal,
-    actor.call.method,
+    principal,
+    call.method,
     resource,
-    actor.call.requestId,
-    actor.call.clientAddress,
+    call.requestId,
+    call.clientAddress,
     JSON.stringify(detail),
+    log,
+    projectOf(accesses) ?? null,
+    call.service,
+    call.userAgent.slice(0, maxUserAgent),
+    keyId,
+    JSON.stringify(delegation),
+    JSON.stringify(authorization),
+    count,
+    firstAt,
   );
+}
+
+const maxUserAgent = 500;
+
+function projectOf(accesses: readonly Access[]): ProjectId | undefined {
+  return accesses.find(({ project }) => project !== undefined)?.project;
 }

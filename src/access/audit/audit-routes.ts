@@ -1,0 +1,172 @@
+import { z } from "zod";
+import { ApiError } from "../../http/api-error.ts";
+import type { Database } from "../../metadata/database.ts";
+import { all, inList, type SqlValue, type Steps } from "../../metadata/statement.ts";
+import type { ProjectId } from "../../names/reference.ts";
+import { organizationResource, projectResource } from "../../names/resources.ts";
+import type { Access } from "../access-control.ts";
+import { type ApiRoute, apiRoute } from "../api-route.ts";
+import type { Permission } from "../permissions.ts";
+import { parseAuditFilter } from "./audit-filter.ts";
+import { auditColumns, type AuditRow, viewEntry } from "./audit-view.ts";
+
+const service = "logging.googleapis.com";
+const maxPage = 1000;
+const maxResources = 100;
+const exportChunk = 1000;
+
+interface AuditRooms {
+  database: Database;
+  findProject(named: string): Promise<ProjectId | undefined>;
+  organization(): string | Promise<string>;
+  /** Writes what is still in memory, so that a query sees what was done before it. */
+  flush(): Promise<void>;
+}
+
+interface Scope {
+  projects: ProjectId[];
+  /** Whether entries of no project, and of all of them, are asked for. */
+  organization: boolean;
+}
+
+const listShape = z.looseObject({
+  resourceNames: z
+    .array(z.string().max(200))
+    .min(1, "expected at least one, such as projects/PROJECT")
+    .max(maxResources),
+  filter: z.string().optional(),
+  orderBy: z.string().optional(),
+  pageSize: z.int().optional(),
+  pageToken: z.string().max(100).optional(),
+});
+
+/** The audit log, as Cloud Logging's API shows it and as JSON lines. [Cloud Logging API v2, entries.list] */
+export function auditRoutes(rooms: AuditRooms): ApiRoute[] {
+  return [
+    apiRoute({
+      id: "google.logging.v2.LoggingServiceV2.ListLogEntries",
+      service,
+      method: "POST",
+      path: "/v2/entries:list",
+      body: listShape,
+      needs: async ({ body }) => needsOf(rooms, body.resourceNames),
+      async handle({ body }) {
+        await rooms.flush();
+        const scope = await scopeOf(rooms, body.resourceNames);
+        const ascending = !/^timestamp desc$/i.test((body.orderBy ?? "timestamp asc").trim());
+        const size = Math.min(Math.max(body.pageSize ?? 50, 1), maxPage);
+        const rows = await rooms.database.read(
+          selectEntries(scope, body.filter ?? "", ascending, readToken(body.pageToken), size + 1),
+        );
+        const shown = rows.slice(0, size);
+        const last = shown.at(-1);
+        const organization = await rooms.organization();
+        return {
+          ...(shown.length > 0 && { entries: shown.map((row) => viewEntry(row, organization)) }),
+          ...(rows.length > size && last !== undefined && { nextPageToken: String(last.id) }),
+        };
+      },
+    }),
+    apiRoute({
+      id: "berth.audit.Export",
+      service: "berth",
+      method: "GET",
+      path: "/berth/v1/audit:export",
+      needs: async ({ query }) => needsOf(rooms, resourcesOf(query)),
+      async handle({ query }) {
+        await rooms.flush();
+        const scope = await scopeOf(rooms, resourcesOf(query));
+        const filter = query.get("filter") ?? "";
+        parseAuditFilter(filter);
+        return new Response(lines(rooms, scope, filter), { headers: { "content-type": "application/x-ndjson" } });
+      },
+    }),
+  ];
+}
+
+function resourcesOf(query: URLSearchParams): string[] {
+  const names = query.getAll("resource");
+  if (names.length === 0)
+    throw new ApiError("INVALID_ARGUMENT", "resource: expected projects/PROJECT or organizations/ID.");
+  return names.slice(0, maxResources);
+}
+
+/** Entries of reads and denials are private ones. [Cloud Logging, "Access control", private logs] */
+const permissions: Permission[] = ["logging.logEntries.list", "logging.privateLogEntries.list"];
+
+async function needsOf(rooms: AuditRooms, names: readonly string[]): Promise<Access[]> {
+  const accesses: Access[] = [];
+  for (const name of names) {
+    const [kind, id = ""] = name.split("/");
+    if (kind === "organizations") {
+      accesses.push(
+        ...permissions.map((permission) => ({ permission, resource: organizationResource(id), project: undefined })),
+      );
+    } else if (kind === "projects") {
+      const project = (await rooms.findProject(id)) ?? (id as ProjectId);
+      accesses.push(...permissions.map((permission) => ({ permission, resource: projectResource(project), project })));
+    } else
+      throw new ApiError("INVALID_ARGUMENT", `resourceNames: ${name} is not projects/PROJECT or organizations/ID.`);
+  }
+  return accesses;
+}
+
+async function scopeOf(rooms: AuditRooms, names: readonly string[]): Promise<Scope> {
+  const projects = await Promise.all(
+    names
+      .filter((name) => name.startsWith("projects/"))
+      .map((name) => rooms.findProject(name.slice("projects/".length))),
+  );
+  return {
+    projects: projects.filter((project) => project !== undefined),
+    organization: names.some((name) => name.startsWith("organizations/")),
+  };
+}
+
+/** @param after the id of the last entry seen, in the direction of the listing */
+function* selectEntries(
+  scope: Scope,
+  filter: string,
+  ascending: boolean,
+  after: number | undefined,
+  limit: number,
+): Steps<AuditRow[]> {
+  const condition = parseAuditFilter(filter);
+  const list = inList(scope.projects);
+  const inScope = scope.organization ? "1 = 1" : `project_id IN (${list.marks})`;
+  const params: SqlValue[] = scope.organization ? [] : [...list.padded];
+  const from = after === undefined ? "1 = 1" : ascending ? "id > ?" : "id < ?";
+  return yield* all<AuditRow>(
+    `SELECT ${auditColumns} FROM audit_log WHERE ${inScope} AND ${condition.sql} AND ${from}
+       ORDER BY id ${ascending ? "ASC" : "DESC"} LIMIT ?`,
+    ...params,
+    ...condition.params,
+    ...(after === undefined ? [] : [after]),
+    limit,
+  );
+}
+
+function readToken(token: string | undefined): number | undefined {
+  if (token === undefined || token === "") return undefined;
+  if (!/^\d{1,15}$/.test(token)) throw new ApiError("INVALID_ARGUMENT", "pageToken: it is not one that was given out.");
+  return Number(token);
+}
+
+/** All entries, a line each, read piece by piece as the client takes them. */
+function lines(rooms: AuditRooms, scope: Scope, filter: string): ReadableStream<Uint8Array> {
+  let after: number | undefined;
+  const encoder = new TextEncoder();
+  return new ReadableStream({
+    async pull(controller) {
+      const rows = await rooms.database.read(selectEntries(scope, filter, true, after, exportChunk));
+      const organization = await rooms.organization();
+      if (rows.length > 0) {
+        controller.enqueue(
+          encoder.encode(rows.map((row) => `${JSON.stringify(viewEntry(row, organization))}\n`).join("")),
+        );
+      }
+      after = rows.at(-1)?.id;
+      if (rows.length < exportChunk) controller.close();
+    },
+  });
+}

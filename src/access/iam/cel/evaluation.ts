@@ -1,0 +1,24 @@
+import { maxWork } from "./limits.ts";
+import type { Pattern } from "./patterns.ts";
+
+// Evaluations never overlap, for none awaits: what belongs to the one under way is held here.
+let workLeft = 0;
+let patterns: ReadonlyMap<string, Pattern> = new Map();
+
+export function startEvaluation(patternsOfExpression: ReadonlyMap<string, Pattern>): void {
+  workLeft = maxWork;
+  patterns = patternsOfExpression;
+}
+
+/** Counts work of the evaluation under way, in units as of `maxWork`. @throws Error if it has had its share */
+export function charge(units: number): void {
+  workLeft -= units;
+  if (workLeft < 0) throw new Error("the evaluation needs too much work");
+}
+
+/** The compiled pattern of the expression under way. */
+export function patternOf(source: string): Pattern {
+  const pattern = patterns.get(source);
+  if (pattern === undefined) throw new Error("the pattern is not known");
+  return pattern;
+}

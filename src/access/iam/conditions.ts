@@ -1,0 +1,49 @@
+import { compileExpression } from "./expressions.ts";
+
+/** A condition of a binding. [google.type.Expr] */
+export interface Condition {
+  title: string;
+  description?: string | undefined;
+  /** In the Common Expression Language. */
+  expression: string;
+  location?: string | undefined;
+}
+
+/** What a condition may ask about. */
+export interface ConditionContext {
+  /** Of the request, in milliseconds. */
+  time: number;
+  /** Relative, such as `projects/PROJECT/…`. */
+  resourceName: string;
+  /** Such as `cloudresourcemanager.googleapis.com/Project`. */
+  resourceType: string;
+  /** Such as `cloudresourcemanager.googleapis.com`. */
+  resourceService: string;
+}
+
+export interface CompiledCondition {
+  /** An expression that fails, as by a string that is no timestamp, does not hold. */
+  holds(context: ConditionContext): boolean;
+}
+
+/** [IAM, "Attribute reference for IAM Conditions"] */
+const attributes = {
+  "request.time": "timestamp",
+  "resource.name": "string",
+  "resource.service": "string",
+  "resource.type": "string",
+} as const;
+
+/** @throws ExpressionError */
+export async function compileCondition({ expression }: Condition): Promise<CompiledCondition> {
+  const compiled = await compileExpression(expression, { variables: attributes, result: "bool" });
+  return {
+    holds: ({ time, resourceName, resourceType, resourceService }) =>
+      compiled.evaluate({
+        "request.time": time,
+        "resource.name": resourceName,
+        "resource.service": resourceService,
+        "resource.type": resourceType,
+      }) === true,
+  };
+}

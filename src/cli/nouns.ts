@@ -1,0 +1,23 @@
+import type { Noun } from "./noun.ts";
+import { auditNoun } from "./nouns/audit.ts";
+import { groupNoun } from "./nouns/group.ts";
+import { iamNoun } from "./nouns/iam.ts";
+import { keyNoun } from "./nouns/key.ts";
+import { projectNoun } from "./nouns/project.ts";
+import { roleNoun } from "./nouns/role.ts";
+import { serviceAccountNoun } from "./nouns/service-account.ts";
+import { tokenNoun } from "./nouns/token.ts";
+import { userNoun } from "./nouns/user.ts";
+
+/** The table of commands: all that can be managed from the command line. */
+export const nouns: readonly Noun[] = [
+  projectNoun,
+  serviceAccountNoun,
+  keyNoun,
+  iamNoun,
+  roleNoun,
+  userNoun,
+  groupNoun,
+  auditNoun,
+  tokenNoun,
+];

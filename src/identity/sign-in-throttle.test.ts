@@ -1,0 +1,54 @@
+import { beforeEach, expect, test } from "bun:test";
+import { failuresOfAddress, failuresOfName, SignInThrottle } from "./sign-in-throttle.ts";
+
+let now: number;
+let throttle: SignInThrottle;
+
+beforeEach(() => {
+  now = 1_000_000;
+  throttle = new SignInThrottle(() => now);
+});
+
+function fail(times: number, name = "ann@example.com", address = "192.0.2.1"): void {
+  for (let i = 0; i < times; i++) throttle.failed(name, address);
+}
+
+test("a few failures cost nothing, then each doubles the wait, up to a quarter of an hour", () => {
+  fail(failuresOfName - 1);
+  expect(throttle.wait("ann@example.com", "192.0.2.1")).toBe(0);
+  const waits = Array.from({ length: 12 }, () => {
+    fail(1);
+    return throttle.wait("ann@example.com", "192.0.2.1");
+  });
+  expect(waits).toEqual([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]);
+});
+
+test("the wait ends", () => {
+  fail(failuresOfName);
+  now += 1000;
+  expect(throttle.wait("ann@example.com", "192.0.2.1")).toBe(0);
+});
+
+test("the owner of the name is not slowed down elsewhere, nor another name at the same address", () => {
+  fail(failuresOfName + 20);
+  expect(throttle.wait("ann@example.com", "192.0.2.2")).toBe(0);
+  expect(throttle.wait("ben@example.com", "192.0.2.1")).toBe(0);
+});
+
+test("an address that fails under many names has to wait under all", () => {
+  for (let i = 0; i < failuresOfAddress; i++) throttle.failed(`user-${i}@example.com`, "192.0.2.1");
+  expect(throttle.wait("new@example.com", "192.0.2.1")).toBe(1);
+});
+
+test("who succeeds begins anew, in every spelling of the name", () => {
+  fail(failuresOfName + 5);
+  throttle.succeeded("Ann@Example.com", "192.0.2.1");
+  expect(throttle.wait("ann@example.com", "192.0.2.1")).toBe(0);
+});
+
+test("failures are forgotten after half an hour", () => {
+  fail(failuresOfName - 1);
+  now += 31 * 60_000;
+  fail(1);
+  expect(throttle.wait("ann@example.com", "192.0.2.1")).toBe(0);
+});

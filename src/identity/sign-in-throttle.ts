@@ -1,0 +1,58 @@
+import { LRUCache } from "lru-cache";
+
+/** Failures of one name from one address, and of one address under all names, before it has to wait. */
+export const failuresOfName = 10;
+export const failuresOfAddress = 300;
+/** The first wait, in ms; each further failure doubles it. */
+const firstWait = 1000;
+const longestWait = 15 * 60_000;
+/** Failures are forgotten after so long a time without one. */
+const forgottenAfter = 30 * 60_000;
+
+interface Failures {
+  count: number;
+  lastAt: number;
+  /** When the next attempt is looked at, in ms. */
+  waitsUntil: number;
+}
+
+/**
+ * Slows down who guesses secrets. A name is slowed down for the address that failed, not for others: nobody can lock
+ * an owner out by failing in the owner's name from elsewhere.
+ */
+export class SignInThrottle {
+  readonly #now: () => number;
+  readonly #failures = new LRUCache<string, Failures>({ max: 50_000 });
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** How many seconds to wait before the next attempt; 0 if it may be made now. */
+  wait(name: string, address: string): number {
+    const until = Math.max(...[nameKey(name, address), address].map((key) => this.#failures.get(key)?.waitsUntil ?? 0));
+    return Math.max(0, Math.ceil((until - this.#now()) / 1000));
+  }
+
+  failed(name: string, address: string): void {
+    this.#count(nameKey(name, address), failuresOfName);
+    this.#count(address, failuresOfAddress);
+  }
+
+  /** The name is known at this address; what others fail at there goes on counting. */
+  succeeded(name: string, address: string): void {
+    this.#failures.delete(nameKey(name, address));
+  }
+
+  #count(key: string, free: number): void {
+    const now = this.#now();
+    const before = this.#failures.get(key);
+    const count = before === undefined || now - before.lastAt > forgottenAfter ? 1 : before.count + 1;
+    const wait = count < free ? 0 : Math.min(firstWait * 2 ** (count - free), longestWait);
+    this.#failures.set(key, { count, lastAt: now, waitsUntil: now + wait });
+  }
+}
+
+function nameKey(name: string, address: string): string {
+  return `${address} ${name.slice(0, 320).toLowerCase()}`;
+}
