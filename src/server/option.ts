@@ -1,5 +1,5 @@
 import { parse as parseYaml } from "yaml";
-import type { z } from "zod";
+import { z } from "zod";
 
 /** Where a value was written: on the command line or in the environment everything is text. */
 export type Source = "text" | "yaml";
@@ -107,17 +107,33 @@ export function byteCount(min: number, max: number, option: Described<number>): 
   };
 }
 
+/** Values of one form: in the file a list or one text, elsewhere a text with commas between them. */
+export function list<T>(item: z.ZodType<T>, placeholder: string, option: Described<T[]>): Option<T[]> {
+  return {
+    ...option,
+    placeholder,
+    parse(value) {
+      const items = typeof value === "string" ? value.split(",").map((each) => each.trim()) : value;
+      return checked(z.array(item), items);
+    },
+  };
+}
+
 /** A value with a form of its own; as a flag or variable it is written as YAML, such as `[a, b]`. */
 export function structure<T>(shape: z.ZodType<T>, placeholder: string, option: Described<T>): Option<T> {
   return {
     ...option,
     placeholder,
     parse(value, source) {
-      const result = shape.safeParse(source === "text" ? parseYaml(String(value)) : value);
-      if (result.success) return result.data;
-      const issue = result.error.issues[0];
-      const place = issue?.path.length ? `${issue.path.join(".")}: ` : "";
-      throw new Error(`${place}${issue?.message ?? "has another form"}`);
+      return checked(shape, source === "text" ? parseYaml(String(value)) : value);
     },
   };
+}
+
+function checked<T>(shape: z.ZodType<T>, value: unknown): T {
+  const result = shape.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const place = issue?.path.length ? `${issue.path.join(".")}: ` : "";
+  throw new Error(`${place}${issue?.message ?? "has another form"}`);
 }

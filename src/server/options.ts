@@ -3,7 +3,7 @@ import ipaddr from "ipaddr.js";
 import { z } from "zod";
 import { providerShape } from "./sign-in-providers.ts";
 import { parseListen } from "./listen-address.ts";
-import { byteCount, checkedText, choice, integer, type Option, structure, text, truth } from "./option.ts";
+import { byteCount, checkedText, choice, integer, list, type Option, structure, text, truth } from "./option.ts";
 
 const hostName = z
   .string()
@@ -31,12 +31,6 @@ const reachable = z.string().transform((entry, context) => {
   if (fault !== undefined) context.addIssue(fault);
   return entry;
 });
-
-const listOrText = (item: z.ZodType<string>) =>
-  z.preprocess(
-    (value) => (typeof value === "string" ? value.split(",").map((each) => each.trim()) : value),
-    z.array(item),
-  );
 
 /**
  * Every setting of `berth serve`. From this table come the flags, the variables, the keys of `berth.yaml`, their
@@ -79,7 +73,7 @@ export const options = {
     default: false,
     doc: "Serve plain HTTP off loopback too: passwords and tokens are then readable on the network. For use behind a proxy that terminates TLS.",
   }),
-  trustedProxies: structure(listOrText(cidr), "NETWORK,…", {
+  trustedProxies: list(cidr, "NETWORK,…", {
     key: "trusted-proxies",
     default: [],
     doc: "Addresses or networks of reverse proxies whose X-Forwarded-For, -Proto and -Host count. From anyone else these headers are ignored.",
@@ -163,7 +157,7 @@ export const options = {
     default: [],
     doc: "OpenID Connect providers that people may sign in through: `name`, `issuer`, `client-id`, `client-secret-file`, and where they differ `scope` (`openid email profile`), `groups-claim` (`groups`), `groups-domain` (what follows `@` in a group that the provider names without) and `email-domains` (whose addresses are taken; all). The provider sends people back to `PUBLIC-NAME/signin/NAME/callback`.",
   }),
-  egressAllow: structure(listOrText(reachable), "HOST,…", {
+  egressAllow: list(reachable, "HOST,…", {
     key: "egress.allow",
     default: [],
     doc: "Host names, `*.SUFFIX`, addresses and networks that the server may send requests to although they are not on the public internet, or over plain HTTP. Everything else that is private, loopback or link-local is refused.",
