@@ -5,10 +5,8 @@ import { berthCommand } from "../harness/berth.ts";
 import { attempt, type Outcome, run } from "../harness/tools.ts";
 
 const berth = (...args: string[]): Promise<Outcome> => attempt([...berthCommand(), ...args]);
-const commands = [
-  ...["serve", "gcloud-env", "gcloud-proxy", "version"],
-  ...["project", "service-account", "key", "iam", "role", "user", "group", "audit", "token"],
-];
+const commands =
+  "serve gcloud-env gcloud-proxy version project service-account key iam role user group audit token".split(" ");
 
 describe("understood: on standard output, exit code 0", () => {
   const version = manifest.version.replaceAll(".", "\\.");
