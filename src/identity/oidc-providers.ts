@@ -1,18 +1,4 @@
-import {
-  allowInsecureRequests,
-  authorizationCodeGrant,
-  buildAuthorizationUrl,
-  calculatePKCECodeChallenge,
-  ClientSecretPost,
-  type Configuration,
-  customFetch,
-  type CustomFetch,
-  discovery,
-  None,
-  randomNonce,
-  randomPKCECodeVerifier,
-  randomState,
-} from "openid-client";
+import type { Configuration, CustomFetch } from "openid-client";
 import type { Egress } from "../egress/egress.ts";
 
 /** A provider that people sign in through, as `berth.yaml` has it. */
@@ -57,6 +43,9 @@ const maxGroups = 1000;
 const maxReply = 2 ** 20;
 const patience = 10_000;
 
+/** Loaded with the first sign-in: servers without a provider do not pay for it. */
+const library = () => import("openid-client");
+
 /** One provider, spoken to through the guarded way out. [OpenID Connect Core, authorization code flow; RFC 7636] */
 export class ProviderClient {
   readonly provider: OidcProvider;
@@ -73,6 +62,8 @@ export class ProviderClient {
   /** Where to send the browser, and what it must bring back. */
   async begin(redirectUri: string): Promise<{ url: URL; pending: PendingSignIn }> {
     const configuration = await this.#configuration();
+    const { randomState, randomNonce, randomPKCECodeVerifier, buildAuthorizationUrl, calculatePKCECodeChallenge } =
+      await library();
     const pending = { state: randomState(), nonce: randomNonce(), verifier: randomPKCECodeVerifier() };
     const url = buildAuthorizationUrl(configuration, {
       redirect_uri: redirectUri,
@@ -88,6 +79,7 @@ export class ProviderClient {
   /** @param callback the address that the browser came back to, with what the provider said. @throws ProviderError */
   async finish(callback: URL, { state, nonce, verifier }: PendingSignIn): Promise<ProviderClaims> {
     const configuration = await this.#configuration();
+    const { authorizationCodeGrant } = await library();
     const checks = { expectedState: state, expectedNonce: nonce, pkceCodeVerifier: verifier, idTokenExpected: true };
     let claims: Record<string, unknown> | undefined;
     try {
@@ -144,6 +136,7 @@ export class ProviderClient {
 
   async #discover(): Promise<Configuration> {
     const { issuer, clientId, clientSecret, name } = this.provider;
+    const { discovery, None, ClientSecretPost, customFetch, allowInsecureRequests } = await library();
     const url = new URL(issuer);
     try {
       return await discovery(

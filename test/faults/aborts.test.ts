@@ -16,7 +16,7 @@ const aborts = countFrom("BERTH_ABORTS", 150);
 const random = new Random(announcedSeed("aborts"));
 const atOnce = 8;
 /** What a process may have in memory while these requests come, and when they are over. */
-const memory = { busy: 250 * 10 ** 6, idle: 150 * 10 ** 6 };
+const memory = { busy: 280 * 10 ** 6, idle: 150 * 10 ** 6 };
 
 /** No more than run at once: an upload that is left over, even one, soon keeps others from beginning. */
 const openUploads = `limits: { open-uploads: ${atOnce} }\n`;
