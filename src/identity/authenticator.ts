@@ -116,7 +116,7 @@ export class Authenticator {
     if (keyId !== "" && (await standing.usableKey(keyId)) === undefined) return undefined;
     if (accountId !== "") {
       const account = await standing.account(accountId);
-      if (account?.principal !== principal) return undefined;
+      if (account === undefined || (account.principal ?? principal) !== principal) return undefined;
       if (issuedAt !== 0 && issuedAt < account.credentialsSince) return undefined;
     }
     for (const id of tokenIds) if (await standing.isRevoked(id)) return undefined;

@@ -29,7 +29,7 @@ export class Memberships {
    */
   async of(principal: Principal, sets: readonly Member[] = []): Promise<Identities> {
     if (principal === anonymous) return nobody;
-    const key = sets.length === 0 ? principal : [principal, ...sets].join("\n");
+    const key = sets.length === 0 ? principal : JSON.stringify([principal, ...sets]);
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const groups = await this.#database.read(groupsOf(principal));

@@ -2,6 +2,7 @@ import { LRUCache } from "lru-cache";
 import type { Database } from "../metadata/database.ts";
 import type { Freshness } from "../metadata/freshness.ts";
 import { serviceAccountPrincipal, type Principal, userPrincipal } from "../names/principals.ts";
+import { poolOfAccountId } from "./federation/pool-names.ts";
 
 /** A service account's key as credentials are checked with. */
 export interface UsableKey {
@@ -16,7 +17,8 @@ export interface UsableKey {
 
 /** Somebody who may sign in. */
 interface Account {
-  principal: Principal;
+  /** `undefined`: the account is a pool, of which many are. */
+  principal: Principal | undefined;
   /** Credentials made before do not count any more, in ms. */
   credentialsSince: number;
 }
@@ -73,9 +75,24 @@ export class Standing {
   async account(uniqueId: string): Promise<Account | undefined> {
     const known = this.#accounts.get(uniqueId);
     if (known !== undefined) return known;
-    const account = (await this.#serviceAccount(uniqueId)) ?? (await this.#user(uniqueId));
+    const pool = poolOfAccountId(uniqueId);
+    const account =
+      pool === undefined
+        ? ((await this.#serviceAccount(uniqueId)) ?? (await this.#user(uniqueId)))
+        : await this.#pool(pool.number, pool.pool);
     if (account !== undefined) this.#accounts.set(uniqueId, account);
     return account;
+  }
+
+  /** Credentials of a pool do not count while it is disabled; what made them, a provider, may be gone. */
+  async #pool(number: string, pool: string): Promise<Account | undefined> {
+    const row = await this.#database.readRow(
+      `SELECT l.id FROM workload_identity_pools l JOIN projects p ON p.id = l.project_id
+         WHERE p.number = ? AND l.id = ? AND l.disabled = 0 AND l.deleted_at IS NULL AND p.delete_requested_at IS NULL`,
+      number,
+      pool,
+    );
+    return row === undefined ? undefined : { principal: undefined, credentialsSince: 0 };
   }
 
   async isRevoked(tokenId: string): Promise<boolean> {

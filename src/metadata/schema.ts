@@ -212,4 +212,23 @@ const second: Migration = {
   ],
 };
 
-export const migrations: readonly Migration[] = [first, second];
+/** Identities that others vouch for. */
+const third: Migration = {
+  version: 3,
+  statements: [
+    `CREATE TABLE workload_identity_pools (
+      project_id TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE, id TEXT NOT NULL,
+      display_name TEXT NOT NULL, description TEXT NOT NULL, disabled INTEGER NOT NULL, created_at INTEGER NOT NULL,
+      deleted_at INTEGER, PRIMARY KEY (project_id, id)) WITHOUT ROWID`,
+    // What a token must be and what it says: audiences are a list, the mapping an object, in JSON.
+    `CREATE TABLE workload_identity_providers (
+      project_id TEXT NOT NULL, pool_id TEXT NOT NULL, id TEXT NOT NULL, display_name TEXT NOT NULL,
+      description TEXT NOT NULL, disabled INTEGER NOT NULL, issuer TEXT NOT NULL, audiences TEXT NOT NULL, jwks TEXT,
+      mapping TEXT NOT NULL, condition TEXT NOT NULL, created_at INTEGER NOT NULL, deleted_at INTEGER,
+      PRIMARY KEY (project_id, pool_id, id),
+      FOREIGN KEY (project_id, pool_id) REFERENCES workload_identity_pools (project_id, id) ON DELETE CASCADE)
+      WITHOUT ROWID`,
+  ],
+};
+
+export const migrations: readonly Migration[] = [first, second, third];

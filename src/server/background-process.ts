@@ -1,5 +1,6 @@
 import { sweepStaging, sweepUploads } from "../images/upload-sweep.ts";
 import { trimAuditLog } from "../access/audit/retention.ts";
+import { purgeDeletedPools } from "../identity/federation/pools.ts";
 import { forgetRevocations } from "../identity/revocation.ts";
 import { rotateSigningKeys } from "../keys/key-rotation.ts";
 import { purgeProjects } from "../projects/purge-project.ts";
@@ -43,6 +44,7 @@ export async function startBackground({ settings, startedAt }: Extract<ToChild, 
       const now = Date.now();
       await rotateSigningKeys(database, now);
       await database.write(forgetRevocations, { now });
+      await purgeDeletedPools(database, now);
       const projects = await purgeProjects(database, now);
       if (projects > 0) log.info({ projects }, "deleted projects purged");
       const entries = await trimAuditLog(database, now - settings.auditRetention * 24 * hour);

@@ -9,6 +9,8 @@ import {
   saveRefreshToken,
   takeCode,
 } from "../identity/authorization-codes.ts";
+import { createPool, purgePools, setPoolDeleted, updatePool } from "../identity/federation/pools.ts";
+import { createProvider, setProviderDeleted, updateProvider } from "../identity/federation/providers.ts";
 import { changeMember, createGroup, deleteGroup, updateGroup } from "../identity/groups.ts";
 import {
   addKey,
@@ -41,6 +43,7 @@ import { purgeProject } from "../projects/purge-project.ts";
 import { ensureRegistry } from "../projects/registries.ts";
 import { setServices } from "../projects/services.ts";
 import { completeServer, furnishServer } from "./bootstrap.ts";
+import { recoverAccess } from "./recover.ts";
 import type { Command } from "../metadata/database.ts";
 
 /** Every change that can be made to the metadata: what the writing process runs by name. */
@@ -56,7 +59,9 @@ export const commands: readonly Command<never, unknown>[] = [
   completeServer,
   createAccount,
   createGroup,
+  createPool,
   createProject,
+  createProvider,
   createRole,
   createUser,
   deleteAccount,
@@ -74,9 +79,11 @@ export const commands: readonly Command<never, unknown>[] = [
   furnishServer,
   keepSystemKey,
   mountBlob,
+  purgePools,
   purgeProject,
   putManifest,
   recordEntries,
+  recoverAccess,
   removeEntries,
   renewUpload,
   retireSigningKeys,
@@ -84,6 +91,8 @@ export const commands: readonly Command<never, unknown>[] = [
   saveCode,
   saveRefreshToken,
   setPolicy,
+  setPoolDeleted,
+  setProviderDeleted,
   setServices,
   signInThroughProvider,
   startUpload,
@@ -93,6 +102,8 @@ export const commands: readonly Command<never, unknown>[] = [
   unlinkBlob,
   updateAccount,
   updateGroup,
+  updatePool,
   updateProject,
+  updateProvider,
   updateUser,
 ];

@@ -11,6 +11,10 @@ import { AccessTokens } from "../identity/access-tokens.ts";
 import { accountPolicyRoutes } from "../identity/account-policies.ts";
 import { accountRoutes } from "../identity/account-routes.ts";
 import { credentialsRoutes } from "../identity/credentials-routes.ts";
+import { IssuerKeys } from "../identity/federation/issuer-keys.ts";
+import { poolRoutes } from "../identity/federation/pool-routes.ts";
+import { poolProviderRoutes } from "../identity/federation/provider-routes.ts";
+import { stsRoutes } from "../identity/federation/sts-routes.ts";
 import { groupRoutes } from "../identity/group-routes.ts";
 import { userRoutes } from "../identity/people-routes.ts";
 import { ProviderClient } from "../identity/oidc-providers.ts";
@@ -133,6 +137,16 @@ export function openRooms(
     ...accountRoutes(accountRooms),
     ...accountPolicyRoutes({ ...policyRooms, ...accountRooms }, () => projects.organization()),
     ...credentialsRoutes({ ...accountRooms, access, memberships, accessTokens, signingKeys }),
+    ...stsRoutes({
+      database,
+      standing,
+      accessTokens,
+      authenticator,
+      findProject,
+      issuerKeys: new IssuerKeys(egress, Date.now),
+    }),
+    ...poolRoutes({ database, findProject }),
+    ...poolProviderRoutes({ database, findProject }),
     ...resourceManagerRoutes({ ...policyRooms, projects }),
     ...signInRoutes(signInRooms),
     ...providerRoutes({ ...signInRooms, providers, issuer }),
