@@ -36,6 +36,8 @@ export interface ApiRoute<Body = unknown> {
   /** See `routePattern`. */
   path: string;
   body?: z.ZodType<Body>;
+  /** Whom the Authorization header names: a caller unless told, or the OAuth client that a caller uses. */
+  authorization?: "client";
   /** Where the body has another form than JSON, or none is read: how it comes to `body`. */
   readBody?: (request: Request, idle: IdleLimit) => Promise<Body>;
   /** Before it is known whether anything is there: without the right, a missing thing and a hidden one are alike. */

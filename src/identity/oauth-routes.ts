@@ -3,6 +3,7 @@ import { ApiError } from "../http/api-error.ts";
 import { BerthError } from "../http/berth-error.ts";
 import { type IdleLimit, readBody } from "../http/body.ts";
 import type { Database } from "../metadata/database.ts";
+import { emailOf } from "../names/principals.ts";
 import type { Authenticator } from "./authenticator.ts";
 import { isBadCredential } from "./authenticator.ts";
 import { dropRefreshToken, secretHash } from "./authorization-codes.ts";
@@ -39,9 +40,10 @@ export function oauthRoutes(rooms: OAuthRooms): ApiRoute[] {
       method: "POST",
       path,
       readBody: readForm,
+      authorization: "client",
       needs: () => "nobody",
-      handle: ({ body, server, now }) =>
-        answerTokenRequest(rooms, grants, { form: body, endpoint: server + path, now }),
+      handle: ({ body, headers, server, now }) =>
+        answerTokenRequest(rooms, grants, { form: withClient(body, headers), endpoint: server + path, now }),
     });
   return [
     token("/token"),
@@ -53,6 +55,7 @@ export function oauthRoutes(rooms: OAuthRooms): ApiRoute[] {
       method: "POST",
       path: "/revoke",
       readBody: readForm,
+      authorization: "client",
       needs: () => "nobody",
       handle: (call) => revoke(rooms, call.body.get("token") ?? call.query.get("token") ?? "", call),
     }),
@@ -63,6 +66,7 @@ export function oauthRoutes(rooms: OAuthRooms): ApiRoute[] {
         method: method as "GET" | "POST",
         path: "/tokeninfo",
         readBody: readForm,
+        authorization: "client",
         needs: () => "nobody",
         handle: (call) => tokenInfo(rooms, call.body.get("access_token") ?? call.query.get("access_token") ?? "", call),
       }),
@@ -90,6 +94,15 @@ export function oauthRoutes(rooms: OAuthRooms): ApiRoute[] {
   ];
 }
 
+/** A form that names its client, if need be as the header does. [RFC 6749 section 2.3.1, client_secret_basic] */
+function withClient(form: URLSearchParams, headers: Headers): URLSearchParams {
+  const [, encoded] = /^basic +(\S+)$/i.exec(headers.get("authorization") ?? "") ?? [];
+  if (encoded === undefined || form.has("client_id")) return form;
+  const [id = "", secret = ""] = Buffer.from(encoded, "base64").toString("utf8").split(":");
+  const named = new URLSearchParams(`client_id=${id}&client_secret=${secret}`);
+  return new URLSearchParams([...form, ...named]);
+}
+
 /** [OpenID Connect Discovery 1.0, section 3] */
 function discovery(issuer: string): object {
   return {
@@ -102,7 +115,7 @@ function discovery(issuer: string): object {
     subject_types_supported: ["public"],
     id_token_signing_alg_values_supported: ["ES256"],
     scopes_supported: ["openid", "email"],
-    token_endpoint_auth_methods_supported: ["none", "client_secret_post"],
+    token_endpoint_auth_methods_supported: ["none", "client_secret_basic", "client_secret_post"],
     claims_supported: ["aud", "email", "email_verified", "exp", "iat", "iss", "sub"],
     code_challenge_methods_supported: ["S256"],
     grant_types_supported: ["authorization_code", "refresh_token", jwtBearer],
@@ -142,6 +155,7 @@ async function tokenInfo(rooms: OAuthRooms, token: string, { server, now, call }
     return new OAuthError("invalid_request", "Invalid Value").toResponse();
   }
   const { principal, accountId } = access.holder;
+  const email = emailOf(principal);
   const body = {
     azp: accountId,
     aud: accountId,
@@ -149,8 +163,7 @@ async function tokenInfo(rooms: OAuthRooms, token: string, { server, now, call }
     scope: access.scope,
     exp: String(access.expiresAt),
     expires_in: String(access.expiresAt - Math.floor(now / 1000)),
-    email: principal.slice(principal.indexOf(":") + 1),
-    email_verified: "true",
+    ...(email !== undefined && { email, email_verified: "true" }),
     access_type: "online",
   };
   return Response.json(body, { headers: noStore });

@@ -59,7 +59,7 @@ export class Api {
     const { freshness, authenticator, access, now } = this.#dependencies;
     await freshness.refresh();
     const identity = await authenticator.identify(
-      request.headers.get("authorization"),
+      route.authorization === "client" ? null : request.headers.get("authorization"),
       hostNameOf(incoming.host),
       incoming.clientAddress,
     );

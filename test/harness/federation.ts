@@ -12,22 +12,22 @@ export interface ProviderSettings {
 export const pools = "/v1/projects/my-project/locations/global/workloadIdentityPools";
 
 /** A call of an API as JSON, by the admin. */
-export async function callApi<T = Record<string, unknown>>(
+export async function callApi(
   berth: Berth,
   method: string,
   path: string,
   body?: object,
-): Promise<{ status: number; body: T }> {
+): Promise<{ status: number; body: unknown }> {
   const init = { method, headers: { "content-type": "application/json" } };
   const reply = await berth.fetch(path, body === undefined ? init : { ...init, body: JSON.stringify(body) });
-  return { status: reply.status, body: (await reply.json()) as T };
+  return { status: reply.status, body: await reply.json() };
 }
 
 /** The same where nothing else than success will do. */
 export async function mustCall<T = Record<string, unknown>>(...call: Parameters<typeof callApi>): Promise<T> {
-  const { status, body } = await callApi<T>(...call);
+  const { status, body } = await callApi(...call);
   if (status !== 200) throw new Error(`${call[1]} ${call[2]}: ${status} ${JSON.stringify(body)}`);
-  return body;
+  return body as T;
 }
 
 /** Makes a pool with one provider in `my-project`; answers the pool's name, `projects/NUMBER/…/POOL`. */

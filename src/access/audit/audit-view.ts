@@ -1,3 +1,4 @@
+import { emailOf } from "../../names/principals.ts";
 import type { ProjectId } from "../../names/reference.ts";
 
 /** A row of the audit log. */
@@ -37,7 +38,7 @@ export function viewEntry(row: AuditRow, organization: string): object {
   const detail = JSON.parse(row.detail) as { refused?: string };
   const delegation = JSON.parse(row.delegation) as string[];
   const parent = row.project_id === null ? `organizations/${organization}` : `projects/${row.project_id}`;
-  const email = addressOf(row.principal);
+  const email = emailOf(row.principal);
   const denied = detail.refused === undefined ? undefined : refusals[detail.refused];
   return {
     logName: `${parent}/logs/cloudaudit.googleapis.com%2F${row.log}`,
@@ -61,14 +62,14 @@ export function viewEntry(row: AuditRow, organization: string): object {
       methodName: row.method,
       resourceName: row.resource.replace(/^\/\/[^/]+\//, ""),
       authenticationInfo: {
-        ...(email !== "" && { principalEmail: email }),
+        ...(email !== undefined && { principalEmail: email }),
         principalSubject: row.principal,
         ...(row.key_id !== "" && {
           serviceAccountKeyName: `//iam.googleapis.com/projects/-/serviceAccounts/${email}/keys/${row.key_id}`,
         }),
         ...(delegation.length > 0 && {
           serviceAccountDelegationInfo: delegation.map((member) => ({
-            firstPartyPrincipal: { principalEmail: addressOf(member) },
+            firstPartyPrincipal: { principalEmail: emailOf(member) ?? member },
           })),
         }),
       },
@@ -84,10 +85,4 @@ export function viewEntry(row: AuditRow, organization: string): object {
       metadata: detail,
     },
   };
-}
-
-/** `user:ann@example.com` → `ann@example.com` */
-function addressOf(principal: string): string {
-  const colon = principal.indexOf(":");
-  return colon < 0 || principal.startsWith("principal:") ? "" : principal.slice(colon + 1);
 }

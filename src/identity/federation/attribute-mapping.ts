@@ -30,6 +30,8 @@ const sharedIssuers = new Set([
 ]);
 
 interface CompiledMapping {
+  /** Whether the condition depends on the token. */
+  asks: boolean;
   /** @throws OAuthError invalid_grant, unauthorized_client */
   map(claims: Readonly<Record<string, unknown>>): MappedIdentity;
 }
@@ -69,8 +71,8 @@ export async function checkMapping(
   const long = names.find((name) => (mapping[name] as string).length > maxExpression);
   if (long !== undefined) throw invalid(`attributeMapping.${long}: more than ${maxExpression} characters`);
   if (condition.length > maxCondition) throw invalid(`attributeCondition: more than ${maxCondition} characters`);
-  await compileMapping(mapping, condition);
-  if (sharedIssuers.has(issuer) && !/\b(?:assertion|attribute|google)\b/.test(condition)) {
+  const { asks } = await compileMapping(mapping, condition);
+  if (sharedIssuers.has(issuer) && !asks) {
     throw invalid(
       `attributeCondition: ${issuer} signs for all of its customers: the condition must limit whose tokens are taken, such as assertion.repository_owner == "your-organization"`,
     );
@@ -91,6 +93,7 @@ async function compile(mapping: Readonly<Record<string, string>>, condition: str
       ? undefined
       : await compiling("attributeCondition", () => compileExpression(condition, { variables, result: "bool" }));
   return {
+    asks: (holds?.variables.size ?? 0) > 0,
     map(assertion) {
       const values = new Map(expressions.map(([target, { evaluate }]) => [target, evaluate({ assertion })]));
       const identity = readIdentity(values);

@@ -4,6 +4,7 @@ import { ApiError } from "../../http/api-error.ts";
 import { BerthError } from "../../http/berth-error.ts";
 import { type IdleLimit, readBody } from "../../http/body.ts";
 import { parseStrictJson } from "../../http/strict-json.ts";
+import { emailOf } from "../../names/principals.ts";
 import { type Authenticator, isBadCredential } from "../authenticator.ts";
 import { noStore, OAuthError } from "../oauth-error.ts";
 import { readForm } from "../oauth-routes.ts";
@@ -24,6 +25,7 @@ export function stsRoutes(rooms: StsRooms): ApiRoute[] {
       method: "POST",
       path: "/v1/token",
       readBody: readParameters,
+      authorization: "client",
       needs: () => "nobody",
       handle: ({ body, now }) => answer(() => exchangeToken(rooms, body, now)),
     }),
@@ -33,6 +35,7 @@ export function stsRoutes(rooms: StsRooms): ApiRoute[] {
       method: "POST",
       path: "/v1/introspect",
       readBody: readParameters,
+      authorization: "client",
       needs: () => "nobody",
       handle: (call) => answer(() => introspect(rooms, call)),
     }),
@@ -59,7 +62,7 @@ async function introspect(rooms: StsRooms, { body, server, call, now }: ApiCall<
   return {
     active: true,
     scope: access.scope,
-    username: principal.startsWith("principal://") ? principal : principal.slice(principal.indexOf(":") + 1),
+    username: emailOf(principal) ?? principal,
     sub: principal,
     iss: "https://sts.googleapis.com/",
     iat: access.issuedAt,
