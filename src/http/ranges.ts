@@ -1,5 +1,5 @@
 /** Bytes `first` to `last`, both included. */
-interface Range {
+export interface Range {
   first: number;
   last: number;
 }
@@ -8,6 +8,16 @@ interface Range {
 const number = "(\\d{1,15})";
 const bytesRange = new RegExp(`^bytes=(?:${number}-${number}?|-${number})$`);
 const contentRange = new RegExp(`^(?:bytes )?${number}-${number}(?:/(?:\\d{1,15}|\\*))?$`);
+
+/**
+ * What a request asks for of a body with this ETag; `undefined`: all of it. If-Range names the content that the client
+ * has begun with: a range of another would not fit. [RFC 9110 section 13.1.5]
+ */
+export function requestedRange(headers: Headers, etag: string, size: number): Range | "unsatisfiable" | undefined {
+  const header = headers.get("range");
+  const condition = headers.get("if-range");
+  return header === null || (condition !== null && condition !== etag) ? undefined : parseRange(header, size);
+}
 
 /**
  * What a Range header asks of a body of `size` bytes: one range; `undefined` where the header is to be ignored

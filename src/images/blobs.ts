@@ -37,7 +37,7 @@ export function findBlob({ database, registry, name }: Repository, digest: Diges
 
 /** A blob's bytes: from memory where they are few and whole, else as its store hands them out. */
 export async function openBlob(
-  { store, cache }: Repository,
+  { store, cache }: Pick<Repository, "store" | "cache">,
   blob: StoredBlob,
   range: ByteRange | undefined,
 ): Promise<BlobBody | { kind: "bytes"; bytes: Uint8Array<ArrayBuffer> }> {

@@ -43,8 +43,8 @@ export function findManifestByDigest(
 
 /** The bytes as they were pushed; `undefined` if the manifest was deleted since it was found. */
 export async function readPayload(
-  { database, cache }: Repository,
-  { id, digest }: StoredManifest,
+  { database, cache }: Pick<Repository, "database" | "cache">,
+  { id, digest }: Pick<StoredManifest, "id" | "digest">,
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const known = cache.get(digest);
   if (known !== undefined) return known;

@@ -212,7 +212,7 @@ const second: Migration = {
   ],
 };
 
-/** Identities that others vouch for. */
+/** Identities that others vouch for; buckets as trees. */
 const third: Migration = {
   version: 3,
   statements: [
@@ -228,6 +228,8 @@ const third: Migration = {
       PRIMARY KEY (project_id, pool_id, id),
       FOREIGN KEY (project_id, pool_id) REFERENCES workload_identity_pools (project_id, id) ON DELETE CASCADE)
       WITHOUT ROWID`,
+    // In the order of the objects that a bucket shows: `a-b/…` comes before `a/…`.
+    `CREATE INDEX repositories_by_path ON repositories (registry_id, (name || '/'))`,
   ],
 };
 

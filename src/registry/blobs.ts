@@ -1,8 +1,8 @@
 import { BerthError } from "../http/berth-error.ts";
-import { parseRange } from "../http/ranges.ts";
-import { deleteBlob, findBlob, openBlob, type StoredBlob } from "../images/blobs.ts";
+import { requestedRange } from "../http/ranges.ts";
+import { deleteBlob, findBlob, type StoredBlob } from "../images/blobs.ts";
+import { sendBlob } from "../images/send-blob.ts";
 import { type Digest, parseDigest } from "../names/digest.ts";
-import { countedStream } from "./counted-stream.ts";
 import { apiVersion, isNotModified, reply } from "./replies.ts";
 import type { RepositoryCall } from "./router.ts";
 
@@ -43,31 +43,12 @@ export async function getBlob(call: RepositoryCall): Promise<Response> {
   const blob = await requireBlob(call);
   const headers = headersOf(blob.digest);
   if (isNotModified(call.request, blob.digest)) return new Response(null, { status: 304, headers });
-  const header = call.request.headers.get("range");
-  const range =
-    header === null || !isSameContent(call.request, headers.etag) ? undefined : parseRange(header, blob.size);
+  const range = requestedRange(call.request.headers, headers.etag, blob.size);
   if (range === "unsatisfiable") {
     throw new BerthError("RANGE_INVALID", undefined, { headers: { "content-range": `bytes */${blob.size}` } });
   }
-  const size = range === undefined ? blob.size : range.last - range.first + 1;
-  if (range !== undefined) headers["content-range"] = `bytes ${range.first}-${range.last}/${blob.size}`;
-  const status = range === undefined ? 200 : 206;
-  call.notes.sent = size;
-  const body = await openBlob(call.repository, blob, range);
-  if (body.kind === "bytes") return new Response(body.bytes, { status, headers });
-  if (body.kind === "stream") return new Response(countedStream(body.stream, size), { status, headers });
-  const file = Bun.file(body.path);
-  // A slice even of the whole: Bun then leaves the Range header to us.
-  return new Response(range === undefined ? file.slice(0, blob.size) : file.slice(range.first, range.last + 1), {
-    status,
-    headers,
-  });
-}
-
-/** Whether a Range is of the content that the client has begun with: If-Range names its ETag. [RFC 9110 section 13.1.5] */
-function isSameContent({ headers }: Request, etag: string): boolean {
-  const condition = headers.get("if-range");
-  return condition === null || condition === etag;
+  call.notes.sent = range === undefined ? blob.size : range.last - range.first + 1;
+  return sendBlob(call.repository, blob, range, headers);
 }
 
 export async function removeBlob(call: RepositoryCall): Promise<Response> {

@@ -31,7 +31,9 @@ import { ContentCache } from "../images/content-cache.ts";
 import { SigningKeys } from "../keys/signing-keys.ts";
 import type { Database } from "../metadata/database.ts";
 import { Freshness } from "../metadata/freshness.ts";
-import { bucketRoutes } from "../projects/buckets.ts";
+import { bucketPolicyRoutes } from "../projects/storage/bucket-policies.ts";
+import { bucketRoutes } from "../projects/storage/buckets.ts";
+import { objectRoutes } from "../projects/storage/objects.ts";
 import { MemberDirectory } from "../projects/member-directory.ts";
 import { projectFinder } from "../projects/find-project.ts";
 import { Projects } from "../projects/projects.ts";
@@ -125,6 +127,8 @@ export function openRooms(
   const providerNames = providers.map(({ provider }) => provider.name);
   const signInRooms = { database, ownTokens, throttle, providerNames };
   const accountRooms = { database, findProject, issuer };
+  const storageRooms = { ...policyRooms, projects, registries, findHost };
+  const cache = new ContentCache(settings.cacheSize);
   const routes = [
     ...oauthRoutes({ standing, accessTokens, signingKeys, issuer, database, authenticator }),
     ...auditRoutes({
@@ -153,14 +157,16 @@ export function openRooms(
     ...userRoutes(peopleRooms),
     ...groupRoutes(peopleRooms),
     ...serviceUsageRoutes({ database, projects }),
-    ...bucketRoutes({ ...policyRooms, projects, registries, findHost }),
+    ...bucketRoutes(storageRooms),
+    ...bucketPolicyRoutes(storageRooms),
+    ...objectRoutes({ ...storageRooms, stores, cache }),
   ];
   const api = new Api(routes, { freshness, authenticator, access, now: Date.now });
   const registry: RegistryRooms = {
     freshness,
     database,
     stores,
-    cache: new ContentCache(settings.cacheSize),
+    cache,
     limits: {
       manifestSize: settings.manifestSize,
       uploadSize: settings.uploadSize,

@@ -1,27 +1,19 @@
 import { z } from "zod";
-import type { Access } from "../access/access-control.ts";
-import { type ApiCall, type ApiRoute, apiRoute, requireGrant } from "../access/api-route.ts";
-import { actorOf } from "../access/audit/audit-log.ts";
-import { newEtag } from "../access/iam/etag.ts";
-import { policyShape } from "../access/iam/policy-input.ts";
-import {
-  changePolicy,
-  currentPolicy,
-  type PolicyRooms,
-  type PolicyTarget,
-  testPermissions,
-} from "../access/iam/policy-routes.ts";
-import { viewPolicy } from "../access/iam/policy-view.ts";
-import type { Permission } from "../access/permissions.ts";
-import { ApiError } from "../http/api-error.ts";
-import { parseBucketName } from "../names/buckets.ts";
-import { type ProjectId } from "../names/reference.ts";
-import { bucketResource, projectResource } from "../names/resources.ts";
-import type { Projects } from "./projects.ts";
-import { ensureRegistry, type Registries, type Registry } from "./registries.ts";
-import { findProject } from "./resource-manager.ts";
+import type { Access } from "../../access/access-control.ts";
+import { type ApiCall, type ApiRoute, apiRoute, requireGrant } from "../../access/api-route.ts";
+import { actorOf } from "../../access/audit/audit-log.ts";
+import { newEtag } from "../../access/iam/etag.ts";
+import { currentPolicy, type PolicyRooms } from "../../access/iam/policy-routes.ts";
+import type { Permission } from "../../access/permissions.ts";
+import { ApiError } from "../../http/api-error.ts";
+import { parseBucketName } from "../../names/buckets.ts";
+import { type ProjectId } from "../../names/reference.ts";
+import { bucketResource, projectResource } from "../../names/resources.ts";
+import type { Projects } from "../projects.ts";
+import { ensureRegistry, type Registries, type Registry } from "../registries.ts";
+import { findProject } from "../resource-manager.ts";
 
-const service = "storage.googleapis.com";
+export const service = "storage.googleapis.com";
 
 export interface StorageRooms extends PolicyRooms {
   projects: Projects;
@@ -94,72 +86,6 @@ export function bucketRoutes(rooms: StorageRooms): ApiRoute[] {
         },
       }),
     ),
-    ...policyMethods(rooms),
-  ];
-}
-
-function policyMethods(rooms: StorageRooms): ApiRoute[] {
-  const on = bucketNeeds(rooms);
-  const path = "/storage/v1/b/{bucket}/iam";
-  const target = async (call: ApiCall): Promise<PolicyTarget> => {
-    const [{ resource, project }] = (await on("storage.buckets.getIamPolicy")(call)) as [Access];
-    const organization = await rooms.projects.organization();
-    return { resource, project, roleParents: [`projects/${project}`, `organizations/${organization}`] };
-  };
-  const view = (policy: object, bucket: string): object => ({
-    kind: "storage#policy",
-    resourceId: `projects/_/buckets/${bucket}`,
-    ...policy,
-  });
-  return [
-    apiRoute({
-      id: "storage.getIamPermissions",
-      service,
-      method: "GET",
-      path,
-      needs: on("storage.buckets.getIamPolicy"),
-      async handle(call) {
-        const { bucket } = await requireBucket(rooms, call);
-        const policy = await currentPolicy(rooms.database, bucketResource(bucket));
-        const version = Number(call.query.get("optionsRequestedPolicyVersion") ?? 1);
-        return view(viewPolicy(policy, version), bucket);
-      },
-    }),
-    apiRoute({
-      id: "storage.setIamPermissions",
-      service,
-      method: "PUT",
-      path,
-      body: policyShape,
-      needs: on("storage.buckets.setIamPolicy"),
-      async handle(call, grant) {
-        const { bucket } = await requireBucket(rooms, call);
-        const policy = await changePolicy(
-          { allowsPublic: true, keepsOwner: false },
-          rooms,
-          await target(call),
-          call.body,
-          { takesAuditConfigs: false, actor: actorOf(requireGrant(grant)), now: call.now },
-        );
-        return view(viewPolicy(policy, 3), bucket);
-      },
-    }),
-    apiRoute({
-      id: "storage.testIamPermissions",
-      service,
-      method: "GET",
-      path: `${path}/testPermissions`,
-      needs: () => "nobody",
-      async handle(call) {
-        const permissions = await testPermissions(
-          rooms.access,
-          call,
-          await target(call),
-          call.query.getAll("permissions"),
-        );
-        return { kind: "storage#testIamPermissionsResponse", ...(permissions.length > 0 && { permissions }) };
-      },
-    }),
   ];
 }
 

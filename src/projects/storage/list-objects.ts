@@ -1,0 +1,227 @@
+import type { Database } from "../../metadata/database.ts";
+import { all } from "../../metadata/statement.ts";
+import type { Digest } from "../../names/digest.ts";
+import { projectPath } from "../../names/reference.ts";
+import type { Registry } from "../registries.ts";
+import { images, repositories } from "./object-names.ts";
+
+/** An object as a listing shows it. */
+export interface StoredObject {
+  name: string;
+  digest: Digest;
+  size: number;
+  contentType: string;
+  /** In ms. */
+  createdAt: number;
+}
+
+export interface ListRequest {
+  prefix: string;
+  /** Whether what lies below the next slash is shown as one prefix. */
+  byDirectory: boolean;
+  /** The first name that may be shown; those from `to` on are not. */
+  from: string;
+  to: string | undefined;
+  limit: number;
+}
+
+export interface ObjectPage {
+  objects: StoredObject[];
+  prefixes: string[];
+  /** Where the next page begins; `undefined` after the last. */
+  next: string | undefined;
+}
+
+/** Rows that are read at a time. */
+const batch = 200;
+
+/** The objects of a registry's bucket in the order of their names, those of one page. */
+export async function listObjects(database: Database, registry: Registry, request: ListRequest): Promise<ObjectPage> {
+  const { prefix, byDirectory, to, limit } = request;
+  const page: ObjectPage = { objects: [], prefixes: [], next: undefined };
+  let from: string | undefined = request.from > prefix ? request.from : prefix;
+  while (from !== undefined) {
+    const begin: string = from;
+    from = undefined;
+    for await (const object of objectsFrom(database, registry, begin)) {
+      if (!object.name.startsWith(prefix) || (to !== undefined && object.name >= to)) return page;
+      if (page.objects.length + page.prefixes.length === limit) return { ...page, next: object.name };
+      const slash = byDirectory ? object.name.indexOf("/", prefix.length) : -1;
+      if (slash < 0) {
+        page.objects.push(object);
+      } else {
+        const directory = object.name.slice(0, slash + 1);
+        page.prefixes.push(directory);
+        from = after(directory);
+        break;
+      }
+    }
+  }
+  return page;
+}
+
+/** The least text above all that begin with `directory`, which ends in a slash. */
+function after(directory: string): string {
+  return `${directory.slice(0, -1)}0`;
+}
+
+async function* objectsFrom(database: Database, registry: Registry, from: string): AsyncGenerator<StoredObject> {
+  if (from < after(images)) yield* blobsFrom(database, registry, from);
+  const root = `${projectPath(registry.project)}/`;
+  // Repositories are stored with their project, objects are named without.
+  const start =
+    root + (from <= repositories ? "" : from.startsWith(repositories) ? from.slice(repositories.length) : "\u{10ffff}");
+  for await (const object of walk(database, registry.id, root, start)) {
+    yield { ...object, name: repositories + object.name.slice(root.length) };
+  }
+}
+
+async function* blobsFrom(database: Database, { id, store }: Registry, from: string): AsyncGenerator<StoredObject> {
+  let digest: string = from.startsWith(images) ? from.slice(images.length) : "";
+  for (;;) {
+    const rows = await database.read(
+      all<{ digest: Digest; size: number; createdAt: number }>(
+        `SELECT b.digest, b.size, b.created_at AS createdAt FROM blobs b WHERE b.store = ? AND b.digest >= ?
+           AND EXISTS (SELECT 1 FROM blob_links l WHERE l.blob_id = b.id AND l.registry_id = ?)
+           ORDER BY b.digest LIMIT ?`,
+        store,
+        digest,
+        id,
+        batch,
+      ),
+    );
+    for (const row of rows) yield { ...row, name: images + row.digest, contentType: "application/octet-stream" };
+    const last = rows.at(-1);
+    if (rows.length < batch || last === undefined) return;
+    digest = `${last.digest}\0`;
+  }
+}
+
+/** What a directory holds: repositories below it, and its own manifests and tags if it is a repository itself. */
+type Entry = { name: string; object: StoredObject | undefined };
+
+/**
+ * Walks the tree that the names of repositories are, in the order of the objects' names, from `from` on.
+ * @param directory a path that ends in a slash
+ */
+async function* walk(
+  database: Database,
+  registry: number,
+  directory: string,
+  from: string,
+): AsyncGenerator<StoredObject> {
+  if (from >= after(directory)) return;
+  const rest = from > directory ? from.slice(directory.length) : "";
+  const repository = await database.readRow<{ id: number }>(
+    "SELECT id FROM repositories WHERE registry_id = ? AND name = ?",
+    registry,
+    directory.slice(0, -1),
+  );
+  const entries = [directoriesFrom(database, registry, directory, rest)];
+  if (repository !== undefined) {
+    entries.push(
+      manifestsFrom(database, repository.id, directory, rest),
+      tagsFrom(database, repository.id, directory, rest),
+    );
+  }
+  for await (const { name, object } of merge(entries)) {
+    if (object === undefined) yield* walk(database, registry, name, from);
+    else yield object;
+  }
+}
+
+/** The next segments of names of repositories, each with its slash: the index on them is in that order. */
+async function* directoriesFrom(
+  database: Database,
+  registry: number,
+  directory: string,
+  rest: string,
+): AsyncGenerator<Entry> {
+  let least = directory + (rest.includes("/") ? rest.slice(0, rest.indexOf("/") + 1) : rest);
+  for (;;) {
+    const row = await database.readRow<{ path: string }>(
+      `SELECT name || '/' AS path FROM repositories WHERE registry_id = ? AND name || '/' >= ? AND name || '/' < ?
+         ORDER BY name || '/' LIMIT 1`,
+      registry,
+      // The directory itself is no directory in it.
+      least === directory ? `${directory}\u{1}` : least,
+      after(directory),
+    );
+    if (row === undefined) return;
+    const name = row.path.slice(0, row.path.indexOf("/", directory.length) + 1);
+    yield { name, object: undefined };
+    least = after(name);
+  }
+}
+
+async function* manifestsFrom(
+  database: Database,
+  repository: number,
+  directory: string,
+  rest: string,
+): AsyncGenerator<Entry> {
+  const kind = "manifest_";
+  let digest: string = rest.startsWith(kind) ? rest.slice(kind.length) : "";
+  if (rest > kind && !rest.startsWith(kind)) return;
+  for (;;) {
+    const rows = await database.read(
+      all<Omit<StoredObject, "name">>(
+        `SELECT digest, size, media_type AS contentType, pushed_at AS createdAt FROM manifests
+           WHERE repository_id = ? AND digest >= ? ORDER BY digest LIMIT ?`,
+        repository,
+        digest,
+        batch,
+      ),
+    );
+    yield* rows.map((row) => entry({ ...row, name: `${directory}${kind}${row.digest}` }));
+    const last = rows.at(-1);
+    if (rows.length < batch || last === undefined) return;
+    digest = `${last.digest}\0`;
+  }
+}
+
+async function* tagsFrom(
+  database: Database,
+  repository: number,
+  directory: string,
+  rest: string,
+): AsyncGenerator<Entry> {
+  const kind = "tag_";
+  let tag = rest.startsWith(kind) ? rest.slice(kind.length) : "";
+  if (rest > kind && !rest.startsWith(kind)) return;
+  for (;;) {
+    const rows = await database.read(
+      all<Omit<StoredObject, "name"> & { tag: string }>(
+        `SELECT t.name AS tag, m.digest, m.size, m.media_type AS contentType, t.updated_at AS createdAt
+           FROM tags t JOIN manifests m ON m.id = t.manifest_id
+           WHERE t.repository_id = ? AND t.name >= ? ORDER BY t.name LIMIT ?`,
+        repository,
+        tag,
+        batch,
+      ),
+    );
+    yield* rows.map(({ tag: name, ...row }) => entry({ ...row, name: `${directory}${kind}${name}` }));
+    const last = rows.at(-1);
+    if (rows.length < batch || last === undefined) return;
+    tag = `${last.tag}\0`;
+  }
+}
+
+function entry(object: StoredObject): Entry {
+  return { name: object.name, object };
+}
+
+/** Several sequences in order as one. */
+async function* merge(sequences: readonly AsyncGenerator<Entry>[]): AsyncGenerator<Entry> {
+  const heads = await Promise.all(sequences.map(async (sequence) => ({ sequence, next: await sequence.next() })));
+  for (;;) {
+    let least: (typeof heads)[number] | undefined;
+    for (const head of heads) {
+      if (head.next.done === true) continue;
+      if (least === undefined || head.next.value.name < (least.next.value as Entry).name) least = head;
+    }
+    if (least === undefined) return;
+    yield least.next.value as Entry;
+    least.next = await least.sequence.next();
+  }
+}
