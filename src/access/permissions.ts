@@ -12,6 +12,7 @@ export type Permission =
   | "storage.buckets.list"
   | "storage.buckets.setIamPolicy"
   | "storage.buckets.update"
+  | "cloudasset.assets.searchAllResources"
   | "resourcemanager.organizations.get"
   | "resourcemanager.organizations.getIamPolicy"
   | "resourcemanager.organizations.setIamPolicy"

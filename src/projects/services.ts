@@ -10,6 +10,7 @@ export const services: ReadonlyMap<string, string> = new Map([
   ["accesscontextmanager.googleapis.com", "Access Context Manager API"],
   ["binaryauthorization.googleapis.com", "Binary Authorization API"],
   ["cloudapis.googleapis.com", "Google Cloud APIs"],
+  ["cloudasset.googleapis.com", "Cloud Asset API"],
   ["cloudresourcemanager.googleapis.com", "Cloud Resource Manager API"],
   ["containeranalysis.googleapis.com", "Container Analysis API"],
   ["containerregistry.googleapis.com", "Container Registry API"],

@@ -31,6 +31,7 @@ import { ContentCache } from "../images/content-cache.ts";
 import { SigningKeys } from "../keys/signing-keys.ts";
 import type { Database } from "../metadata/database.ts";
 import { Freshness } from "../metadata/freshness.ts";
+import { assetRoutes } from "../projects/storage/asset-search.ts";
 import { bucketPolicyRoutes } from "../projects/storage/bucket-policies.ts";
 import { bucketRoutes } from "../projects/storage/buckets.ts";
 import { objectRoutes } from "../projects/storage/objects.ts";
@@ -158,6 +159,7 @@ export function openRooms(
     ...groupRoutes(peopleRooms),
     ...serviceUsageRoutes({ database, projects }),
     ...bucketRoutes(storageRooms),
+    ...assetRoutes(storageRooms),
     ...bucketPolicyRoutes(storageRooms),
     ...objectRoutes({ ...storageRooms, stores, cache }),
   ];

@@ -8,6 +8,7 @@ import { makeSampleImage, type SampleImage } from "../harness/sample-image.ts";
 import { makeScratch } from "../harness/scratch.ts";
 import { user } from "../harness/site.ts";
 import { describeInstalled } from "../harness/suites.ts";
+import { adminEmail } from "../harness/tenants.ts";
 import { run } from "../harness/tools.ts";
 
 setDefaultTimeout(60_000);
@@ -23,6 +24,8 @@ interface Listed {
 }
 
 const images = ["container", "images"];
+const byRepository = (a: { repository: string }, b: { repository: string }): number =>
+  a.repository < b.repository ? -1 : 1;
 
 // By an address with a port gcloud takes the commands on one image; those that list want a name like gcr.io.
 describeInstalled(["gcloud", "crane"], "gcloud container images at localhost", () => {
@@ -131,6 +134,24 @@ describeInstalled(["gcloud", "crane"], "gcloud container images under Container 
     expect(names(own)).toEqual(["app", "deep", "multi"].map((name) => `gcr.io/my-project/${name}`));
     expect(names(deep)).toEqual(["gcr.io/my-project/deep/er"]);
     expect(names(europe)).toEqual(["eu.gcr.io/my-project/app"]);
+  });
+
+  test("tells which of the hosts are in use", async () => {
+    const usage = (...scope: string[]) =>
+      gcloud.json<{ repository: string; usage: string }[]>(...images, "list-gcr-usage", ...scope);
+    const organization = await gcloud.text("organizations", "list", "--format=value(name.basename())");
+    const viewer = [`--member=serviceAccount:${adminEmail}`, "--role=roles/cloudasset.viewer"];
+    await gcloud.text("organizations", "add-iam-policy-binding", organization, ...viewer);
+    const [project, all] = await inPairs(
+      () => usage("--project=my-project"),
+      () => usage(`--organization=${organization}`),
+    );
+    const expected = ["eu.gcr.io/my-project", "gcr.io/my-project"].map((repository) => ({
+      repository,
+      usage: "ACTIVE",
+    }));
+    expect([...(project ?? [])].sort(byRepository)).toEqual(expected);
+    expect([...(all ?? [])].sort(byRepository)).toEqual(expected);
   });
 
   test("lists tags, with the images that a list holds", async () => {
