@@ -12,7 +12,7 @@ export interface OidcProvider {
   scope: string;
   /** The claim with the names of the groups that a person is in. */
   groupsClaim: string;
-  /** What follows `@` in the address of a group that the provider names without one. */
+  /** What follows `@` in the address of a group that the provider names without; groups elsewhere do not count then. */
   groupsDomain: string | undefined;
   /** Whose addresses are taken; empty: everybody's. */
   emailDomains: readonly string[];
@@ -116,9 +116,13 @@ export class ProviderClient {
     };
   }
 
+  /** With a domain of its own the provider names groups there and nowhere else. */
   #groupAddress(group: string): string | undefined {
-    if (group.includes("@")) return group.toLowerCase();
     const { groupsDomain } = this.provider;
+    if (group.includes("@")) {
+      const address = group.toLowerCase();
+      return groupsDomain === undefined || address.endsWith(`@${groupsDomain}`) ? address : undefined;
+    }
     const local = group.toLowerCase().replaceAll(/[^a-z0-9._-]+/g, "-");
     return groupsDomain === undefined || local === "" ? undefined : `${local}@${groupsDomain}`;
   }

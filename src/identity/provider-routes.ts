@@ -81,7 +81,7 @@ async function begin(rooms: ProviderRooms, { path, query, server, now }: ApiCall
   return redirect(url.href, cookie);
 }
 
-async function finish(rooms: ProviderRooms, { path, query, headers, server, now }: ApiCall): Promise<Response> {
+async function finish(rooms: ProviderRooms, { path, query, headers, server, call, now }: ApiCall): Promise<Response> {
   const client = requireProvider(rooms, path.provider as string);
   const flow = await rooms.ownTokens.read(
     flowKind,
@@ -105,6 +105,7 @@ async function finish(rooms: ProviderRooms, { path, query, headers, server, now 
     email: claims.email,
     displayName: claims.displayName,
     groups: [...new Set(groups)].map((email) => ({ email, newUniqueId: randomDigits(21) })),
+    call,
     now,
   });
   const reply = await grantCode(rooms.database, userId, request, now);

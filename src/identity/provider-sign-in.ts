@@ -1,9 +1,11 @@
+import { recordChange } from "../access/audit/audit-log.ts";
+import type { Call } from "../access/caller.ts";
 import { ApiError } from "../http/api-error.ts";
 import { bumpVersion } from "../metadata/freshness.ts";
 import { command } from "../metadata/database.ts";
 import { all, first, run, type Steps } from "../metadata/statement.ts";
 import { userPrincipal } from "../names/principals.ts";
-import { findUser } from "./users.ts";
+import { findUser, userResource } from "./users.ts";
 
 interface ProviderSignIn {
   /** For a user who is new. */
@@ -14,6 +16,7 @@ interface ProviderSignIn {
   displayName: string;
   /** Addresses of the groups that the provider names, each with an id for one that is new. */
   groups: { email: string; newUniqueId: string }[];
+  call: Call;
   now: number;
 }
 
@@ -64,34 +67,54 @@ export const signInThroughProvider = command(
         );
       }
     }
-    yield* syncGroups(input);
+    const groups = yield* syncGroups(input);
+    const isSame = known?.email === input.email && groups.added.length + groups.removed.length === 0;
+    if (isSame) return id;
     yield* bumpVersion("identity");
+    const { issuer, subject, email, now } = input;
+    const previous = known === undefined || known.email === email ? {} : { previousEmail: known.email };
+    // Nobody else has asked for it: it is the person's own doing.
+    const actor = { principal: userPrincipal(email), keyId: "", delegation: [], call: input.call, accesses: [] };
+    yield* recordChange(actor, userResource(email), { issuer, subject, email, ...previous, groups }, now);
     return id;
   },
 );
 
-function* syncGroups({ email, issuer, groups, now }: ProviderSignIn): Steps<void> {
+/** Answers the groups that were added and taken away. */
+function* syncGroups({ email, issuer, groups, now }: ProviderSignIn): Steps<{ added: string[]; removed: string[] }> {
   const member = userPrincipal(email);
-  yield* run("DELETE FROM group_members WHERE member = ? AND source = ?", member, issuer);
-  for (const group of groups) {
-    const [row] = yield* all<{ unique_id: string }>("SELECT unique_id FROM groups WHERE email = ?", group.email);
-    if (row === undefined) {
-      yield* run(
-        "INSERT INTO groups (unique_id, email, display_name, description, created_at) VALUES (?, ?, ?, ?, ?)",
-        group.newUniqueId,
-        group.email,
-        group.email,
-        `named by ${issuer}`,
-        now,
-      );
-    }
-    yield* run(
-      `INSERT INTO group_members (group_id, member, source, created_at) VALUES (?, ?, ?, ?)
-         ON CONFLICT (group_id, member, source) DO NOTHING`,
-      row?.unique_id ?? group.newUniqueId,
-      member,
-      issuer,
-      now,
-    );
+  const rows = yield* all<{ email: string; unique_id: string }>(
+    `SELECT g.email, g.unique_id FROM group_members m JOIN groups g ON g.unique_id = m.group_id
+       WHERE m.member = ? AND m.source = ?`,
+    member,
+    issuer,
+  );
+  const before = new Map(rows.map((row) => [row.email, row.unique_id]));
+  const named = new Set(groups.map((group) => group.email));
+  const removed = [...before.keys()].filter((group) => !named.has(group));
+  for (const group of removed) {
+    const sql = "DELETE FROM group_members WHERE group_id = ? AND member = ? AND source = ?";
+    yield* run(sql, before.get(group) as string, member, issuer);
   }
+  const added = groups.filter((group) => !before.has(group.email));
+  for (const group of added) {
+    const id = yield* ensureGroup(group, issuer, now);
+    const sql = "INSERT INTO group_members (group_id, member, source, created_at) VALUES (?, ?, ?, ?)";
+    yield* run(sql, id, member, issuer, now);
+  }
+  return { added: added.map((group) => group.email), removed };
+}
+
+function* ensureGroup(group: ProviderSignIn["groups"][number], issuer: string, now: number): Steps<string> {
+  const row = yield* first<{ unique_id: string }>("SELECT unique_id FROM groups WHERE email = ?", group.email);
+  if (row !== undefined) return row.unique_id;
+  yield* run(
+    "INSERT INTO groups (unique_id, email, display_name, description, created_at) VALUES (?, ?, ?, ?, ?)",
+    group.newUniqueId,
+    group.email,
+    group.email,
+    `named by ${issuer}`,
+    now,
+  );
+  return group.newUniqueId;
 }

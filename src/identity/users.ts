@@ -143,6 +143,6 @@ function* requireUser(email: string): Steps<UserRow> {
   return row;
 }
 
-function userResource(email: string): string {
+export function userResource(email: string): string {
   return `//berth/users/${email}`;
 }

@@ -155,7 +155,7 @@ export const options = {
   signInProviders: structure(z.array(providerShape).max(20), "[{…}, …]", {
     key: "sign-in.providers",
     default: [],
-    doc: "OpenID Connect providers that people may sign in through: `name`, `issuer`, `client-id`, `client-secret-file`, and where they differ `scope` (`openid email profile`), `groups-claim` (`groups`), `groups-domain` (what follows `@` in a group that the provider names without) and `email-domains` (whose addresses are taken; all). The provider sends people back to `PUBLIC-NAME/signin/NAME/callback`.",
+    doc: "OpenID Connect providers that people may sign in through: `name`, `issuer`, `client-id`, `client-secret-file`, and where they differ `scope` (`openid email profile`), `groups-claim` (`groups`), `groups-domain` (what follows `@` in a group that the provider names without; groups of other domains do not count then) and `email-domains` (whose addresses are taken; all). The provider sends people back to `PUBLIC-NAME/signin/NAME/callback`.",
   }),
   egressAllow: list(reachable, "HOST,…", {
     key: "egress.allow",
