@@ -3,6 +3,7 @@ import { auditNoun } from "./nouns/audit.ts";
 import { groupNoun } from "./nouns/group.ts";
 import { iamNoun } from "./nouns/iam.ts";
 import { keyNoun } from "./nouns/key.ts";
+import { notificationsNoun } from "./nouns/notifications.ts";
 import { projectNoun } from "./nouns/project.ts";
 import { roleNoun } from "./nouns/role.ts";
 import { serviceAccountNoun } from "./nouns/service-account.ts";
@@ -18,6 +19,7 @@ export const nouns: readonly Noun[] = [
   roleNoun,
   userNoun,
   groupNoun,
+  notificationsNoun,
   auditNoun,
   tokenNoun,
 ];

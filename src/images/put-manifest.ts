@@ -128,7 +128,9 @@ function* storeManifest(input: PutManifestInput, repositoryId: number, blobs: Ne
   );
   const repository = `${input.host}/${input.name}`;
   const { mediaType, subject } = document;
-  yield* appendEvent(input.registryId, { kind: "manifest.pushed", repository, digest, mediaType, subject }, now);
+  const tagged = input.tags.length > 0;
+  const event = { kind: "manifest.pushed", repository, digest, mediaType, subject, tagged } as const;
+  yield* appendEvent(input.registryId, event, now);
   return made.id;
 }
 

@@ -212,7 +212,7 @@ const second: Migration = {
   ],
 };
 
-/** Identities that others vouch for; buckets as trees. */
+/** Identities that others vouch for; buckets as trees; who has heard what of the outbox. */
 const third: Migration = {
   version: 3,
   statements: [
@@ -230,6 +230,12 @@ const third: Migration = {
       WITHOUT ROWID`,
     // In the order of the objects that a bucket shows: `a-b/…` comes before `a/…`.
     `CREATE INDEX repositories_by_path ON repositories (registry_id, (name || '/'))`,
+    `CREATE INDEX outbox_by_registry ON outbox (registry_id, id)`,
+    `CREATE TABLE outbox_cursors (name TEXT PRIMARY KEY, position INTEGER NOT NULL)`,
+    // How far the topic gcr of a project has been told, and why no further.
+    `CREATE TABLE gcr_topics (
+      project_id TEXT PRIMARY KEY REFERENCES projects (id) ON DELETE CASCADE, position INTEGER NOT NULL,
+      state TEXT NOT NULL, reason TEXT NOT NULL, changed_at INTEGER NOT NULL)`,
   ],
 };
 

@@ -1,8 +1,18 @@
 import { run, type Steps } from "../metadata/statement.ts";
 
-/** What happened, for those who follow. Names are the full ones: `HOST/PROJECT/IMAGE`. */
+/**
+ * What happened, for those who follow. Names are the full ones: `HOST/PROJECT/IMAGE`. A manifest that was pushed with
+ * tags (`tagged`) is followed by their moves.
+ */
 export type Event =
-  | { kind: "manifest.pushed"; repository: string; digest: string; mediaType: string; subject: string | null }
+  | {
+      kind: "manifest.pushed";
+      repository: string;
+      digest: string;
+      mediaType: string;
+      subject: string | null;
+      tagged: boolean;
+    }
   | { kind: "manifest.deleted"; repository: string; digest: string }
   | { kind: "tag.moved"; repository: string; tag: string; digest: string; previous: string | null }
   | { kind: "tag.deleted"; repository: string; tag: string; digest: string }

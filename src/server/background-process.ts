@@ -2,6 +2,9 @@ import { sweepStaging, sweepUploads } from "../images/upload-sweep.ts";
 import { trimAuditLog } from "../access/audit/retention.ts";
 import { purgeDeletedPools } from "../identity/federation/pools.ts";
 import { forgetRevocations } from "../identity/revocation.ts";
+import { ServiceAgents } from "../identity/agent-caller.ts";
+import { GcrPublisher } from "../notifications/gcr-publisher.ts";
+import { PubSub } from "../notifications/pubsub.ts";
 import { rotateSigningKeys } from "../keys/key-rotation.ts";
 import { purgeProjects } from "../projects/purge-project.ts";
 import { SqliteDatabase } from "../metadata/sqlite.ts";
@@ -10,7 +13,7 @@ import { dataDirectory } from "./data-directory.ts";
 import { errorFields, openLog } from "./log.ts";
 import type { ToChild } from "./messages.ts";
 import { Metrics } from "./metrics.ts";
-import { openStores } from "./rooms.ts";
+import { openAccess, openEgress, openStores } from "./rooms.ts";
 import { surviveRejections } from "./unhandled.ts";
 
 const hour = 3600_000;
@@ -54,6 +57,24 @@ export async function startBackground({ settings, startedAt }: Extract<ToChild, 
     }
   };
   void maintain();
+  const { pubsubEndpoint } = settings;
+  const access = openAccess(database);
+  const publisher =
+    pubsubEndpoint === undefined
+      ? undefined
+      : new GcrPublisher({
+          database,
+          freshness: access.freshness,
+          agents: new ServiceAgents({
+            access: access.access,
+            memberships: access.memberships,
+            projectNumber: async (project) => (await access.projects.find(project))?.number,
+          }),
+          pubsub: new PubSub(openEgress(settings), pubsubEndpoint),
+          log,
+          now: Date.now,
+        });
+  await publisher?.start();
   const maintenance = setInterval(() => void maintain(), hour);
 
   return {
@@ -61,7 +82,12 @@ export async function startBackground({ settings, startedAt }: Extract<ToChild, 
     stop: () => {
       clearInterval(timer);
       clearInterval(maintenance);
-      void log.drain().then(() => process.exit(0));
+      publisher?.stop();
+      void access.journal
+        .flush()
+        .catch((error: unknown) => log.error(errorFields(error), "audit entries lost"))
+        .then(() => log.drain())
+        .then(() => process.exit(0));
     },
   };
 }

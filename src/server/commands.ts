@@ -37,6 +37,7 @@ import {
 } from "../images/upload-commands.ts";
 import { retireSigningKeys } from "../keys/key-rotation.ts";
 import { addSigningKey } from "../keys/signing-keys.ts";
+import { beginFollowing, notePosition, noteTopic } from "../notifications/topics.ts";
 import { deleteProject, undeleteProject, updateProject } from "../projects/project-commands.ts";
 import { createProject } from "../projects/projects.ts";
 import { purgeProject } from "../projects/purge-project.ts";
@@ -51,6 +52,7 @@ export const commands: readonly Command<never, unknown>[] = [
   addKey,
   addSigningKey,
   appendSegment,
+  beginFollowing,
   cancelUpload,
   changeKey,
   changeMember,
@@ -79,6 +81,8 @@ export const commands: readonly Command<never, unknown>[] = [
   furnishServer,
   keepSystemKey,
   mountBlob,
+  notePosition,
+  noteTopic,
   purgePools,
   purgeProject,
   putManifest,

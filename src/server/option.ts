@@ -40,13 +40,16 @@ export function text<T extends string | undefined = string>(option: Described<T>
 }
 
 /** A text that `check` throws at unless it has its form. */
-export function checkedText(check: (value: string) => unknown, option: Described<string>): Option<string> {
-  const plain = text(option);
+export function checkedText<T extends string | undefined = string>(
+  check: (value: string) => unknown,
+  option: Described<T>,
+): Option<T> {
+  const plain = text<T>(option);
   return {
     ...plain,
     parse(value, source) {
       const parsed = plain.parse(value, source);
-      check(parsed);
+      check(parsed as string);
       return parsed;
     },
   };

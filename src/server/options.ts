@@ -32,6 +32,14 @@ const reachable = z.string().transform((entry, context) => {
   return entry;
 });
 
+function checkEndpoint(value: string): void {
+  const url = URL.parse(value);
+  const isPlain = url !== null && url.username + url.password + url.search + url.hash === "";
+  if (!isPlain || !["http:", "https:"].includes(url.protocol)) {
+    throw new Error("expected an address such as https://pubsub.googleapis.com");
+  }
+}
+
 /**
  * Every setting of `berth serve`. From this table come the flags, the variables, the keys of `berth.yaml`, their
  * checks, the help and docs/options.md.
@@ -156,6 +164,11 @@ export const options = {
     key: "sign-in.providers",
     default: [],
     doc: "OpenID Connect providers that people may sign in through: `name`, `issuer`, `client-id`, `client-secret-file`, and where they differ `scope` (`openid email profile`), `groups-claim` (`groups`), `groups-domain` (what follows `@` in a group that the provider names without; groups of other domains do not count then) and `email-domains` (whose addresses are taken; all). The provider sends people back to `PUBLIC-NAME/signin/NAME/callback`.",
+  }),
+  pubsubEndpoint: checkedText<string | undefined>(checkEndpoint, {
+    key: "pubsub.endpoint",
+    default: undefined,
+    doc: "Address of Cloud Pub/Sub, or of what speaks its REST API, such as an emulator: there Berth tells the topic `gcr` of each project of pushes and deletes, as the project's service agent. Without it nothing is sent. An address on a private network has to be in `egress.allow`.",
   }),
   egressAllow: list(reachable, "HOST,…", {
     key: "egress.allow",

@@ -32,6 +32,7 @@ import { SigningKeys } from "../keys/signing-keys.ts";
 import type { Database } from "../metadata/database.ts";
 import { Freshness } from "../metadata/freshness.ts";
 import { assetRoutes } from "../projects/storage/asset-search.ts";
+import { notificationRoutes } from "../notifications/notification-routes.ts";
 import { bucketPolicyRoutes } from "../projects/storage/bucket-policies.ts";
 import { bucketRoutes } from "../projects/storage/buckets.ts";
 import { objectRoutes } from "../projects/storage/objects.ts";
@@ -72,20 +73,28 @@ export interface Rooms {
   quota: RequestQuota;
 }
 
-/** Puts the rooms together. The one place that knows which implementation stands where. */
-export function openRooms(
-  settings: Settings,
-  database: Database,
-  stores: ReadonlyMap<string, BlobStore>,
-  issuer: string,
-): Rooms {
+/** The guarded way out, as it is configured. */
+export function openEgress({ egressAllow, egressCa }: Settings): Egress {
+  return new Egress({
+    allow: egressAllow,
+    proxy: proxyFromEnvironment(process.env),
+    ca: egressCa === undefined ? undefined : readFileSync(egressCa, "utf8"),
+  });
+}
+
+interface Access {
+  freshness: Freshness;
+  projects: Projects;
+  memberships: Memberships;
+  roles: Roles;
+  journal: AuditJournal;
+  access: AccessControl;
+}
+
+/** The one door, for requests as for the registry's own work. */
+export function openAccess(database: Database): Access {
   const freshness = new Freshness(database);
   const projects = new Projects(database, freshness);
-  const signingKeys = new SigningKeys(database, freshness);
-  const ownTokens = new OwnTokens(signingKeys);
-  const tokens = new RegistryTokens(ownTokens);
-  const accessTokens = new AccessTokens(ownTokens);
-  const standing = new Standing(database, freshness);
   const memberships = new Memberships(database, freshness);
   const journal = new AuditJournal(database, Date.now);
   const roles = new Roles(database, freshness);
@@ -96,6 +105,22 @@ export function openRooms(
     journal,
     now: Date.now,
   });
+  return { freshness, projects, memberships, roles, journal, access };
+}
+
+/** Puts the rooms together. The one place that knows which implementation stands where. */
+export function openRooms(
+  settings: Settings,
+  database: Database,
+  stores: ReadonlyMap<string, BlobStore>,
+  issuer: string,
+): Rooms {
+  const { freshness, projects, memberships, roles, journal, access } = openAccess(database);
+  const signingKeys = new SigningKeys(database, freshness);
+  const ownTokens = new OwnTokens(signingKeys);
+  const tokens = new RegistryTokens(ownTokens);
+  const accessTokens = new AccessTokens(ownTokens);
+  const standing = new Standing(database, freshness);
   const throttle = new SignInThrottle(Date.now);
   const authenticator = new Authenticator({
     standing,
@@ -117,11 +142,7 @@ export function openRooms(
   const findHost = (name: string) => hosts.all().find((host) => host.name === name);
   const findProject = projectFinder(projects);
   const peopleRooms = { database, throttle, organization: () => projects.organization() };
-  const egress = new Egress({
-    allow: settings.egressAllow,
-    proxy: proxyFromEnvironment(process.env),
-    ca: settings.egressCa === undefined ? undefined : readFileSync(settings.egressCa, "utf8"),
-  });
+  const egress = openEgress(settings);
   const providers = settings.signInProviders.map(
     (provider) => new ProviderClient(openProvider(provider), egress, Date.now),
   );
@@ -157,6 +178,7 @@ export function openRooms(
     ...providerRoutes({ ...signInRooms, providers, issuer }),
     ...userRoutes(peopleRooms),
     ...groupRoutes(peopleRooms),
+    ...notificationRoutes({ database, findProject, isOn: settings.pubsubEndpoint !== undefined }),
     ...serviceUsageRoutes({ database, projects }),
     ...bucketRoutes(storageRooms),
     ...assetRoutes(storageRooms),

@@ -125,6 +125,13 @@ const samples: { [K in keyof Settings]: Sample<Settings[K]> } = {
     wrongTexts: ["10.0.0.0/33", "https://id.test"],
     wrongValues: [10, null, { a: 1 }, ["10.0.0.1", 7]],
   },
+  pubsubEndpoint: {
+    flag: ["http://a.test:1", "http://a.test:1"],
+    variable: ["https://b.test", "https://b.test"],
+    file: ["https://c.test/", "https://c.test/"],
+    wrongTexts: ["", "a.test", "ftp://a.test", "https://u:p@a.test", "https://a.test?x"],
+    wrongValues: [7, null, true, ["https://a.test"]],
+  },
   egressCa: { flag: ["a", "a"], variable: ["b", "b"], file: ["c", "c"], ...words },
   auditRetention: { flag: ["1", 1], variable: ["36500", 36_500], file: [7, 7], ...numbers },
   cacheSize: { flag: ["1MiB", 2 ** 20], variable: ["64GiB", 2 ** 36], file: ["2MiB", 2 ** 21], ...sizes },
