@@ -13,6 +13,8 @@ import { hostNameOf } from "../registry/hosts.ts";
 
 /** The most bytes of a request's JSON: a policy of ten thousand members fits. */
 const maxBody = 8 * 2 ** 20;
+/** The same for somebody unknown, who has to be read before it is known what the call needs. */
+const maxAnonymousBody = 64 * 2 ** 10;
 const maxDepth = 64;
 
 interface ApiDependencies {
@@ -45,6 +47,11 @@ export class Api {
       .map((route) => ({ route, pattern: routePattern(route.path) }));
   }
 
+  /** Every route there is, for whoever goes through them all. */
+  routes(): ApiRoute[] {
+    return this.#routes.map(({ route }) => route);
+  }
+
   /** `undefined` for a path that no API has. */
   answer(incoming: Incoming): Promise<Response> | undefined {
     const { method } = incoming.request;
@@ -55,7 +62,6 @@ export class Api {
   async #answer(incoming: Incoming, { route, path }: Found): Promise<Response> {
     const { request, notes } = incoming;
     notes.route = route.service;
-    const body = await readRouteBody(route, incoming);
     const { freshness, authenticator, access, now } = this.#dependencies;
     await freshness.refresh();
     const identity = await authenticator.identify(
@@ -68,7 +74,9 @@ export class Api {
       throw new ApiError("RESOURCE_EXHAUSTED", "Too many failed sign-ins: try again later.", headers);
     }
     if (isBadCredential(identity)) throw unauthenticated("The credential is not valid, or it is no longer good.");
-    notes.principal = identity.caller.principal;
+    const { principal } = identity.caller;
+    notes.principal = principal;
+    const body = await readRouteBody(route, incoming, principal === anonymous ? maxAnonymousBody : maxBody);
     const { clientAddress, requestId } = incoming;
     const userAgent = request.headers.get("user-agent") ?? "";
     const call: ApiCall = {
@@ -82,7 +90,7 @@ export class Api {
       now: now(),
     };
     const needs = await route.needs(call);
-    if (needs === "somebody" && identity.caller.principal === anonymous) throw unauthenticated(missingCredential);
+    if (needs === "somebody" && principal === anonymous) throw unauthenticated(missingCredential);
     let grant: Grant | undefined;
     if (typeof needs !== "string") {
       const decision = await access.authorize(identity.caller, needs, call.call);
@@ -129,11 +137,11 @@ function denied({ refused, access }: Refusal): ApiError {
   );
 }
 
-async function readRouteBody(route: ApiRoute, { request, idle }: Incoming): Promise<unknown> {
+async function readRouteBody(route: ApiRoute, { request, idle }: Incoming, limit: number): Promise<unknown> {
   if (route.readBody !== undefined) return route.readBody(request, idle);
   if (route.body === undefined) return undefined;
-  const tooLarge = (): BerthError => new BerthError("REQUEST_INVALID", `The body has more than ${maxBody} bytes.`);
-  const bytes = await readBody(request, maxBody, tooLarge, idle);
+  const tooLarge = (): BerthError => new BerthError("REQUEST_INVALID", `The body has more than ${limit} bytes.`);
+  const bytes = await readBody(request, limit, tooLarge, idle);
   let value: unknown = {};
   if (bytes.byteLength > 0) {
     try {

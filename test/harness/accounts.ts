@@ -7,9 +7,9 @@ export interface Account {
   key: string;
 }
 
-/** Makes a service account of `my-project`, with a key and no rights. */
-export async function makeAccount(berth: Berth, name: string): Promise<Account> {
-  const accounts = "/v1/projects/my-project/serviceAccounts";
+/** Makes a service account with a key and no rights. */
+export async function makeAccount(berth: Berth, name: string, project = "my-project"): Promise<Account> {
+  const accounts = `/v1/projects/${project}/serviceAccounts`;
   const { email } = await post<{ email: string }>(berth, accounts, { accountId: name });
   const { privateKeyData } = await post<{ privateKeyData: string }>(berth, `${accounts}/${email}/keys`, {});
   return { email, key: Buffer.from(privateKeyData, "base64").toString("utf8") };

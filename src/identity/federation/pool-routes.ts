@@ -1,7 +1,6 @@
 import { z } from "zod";
 import { type ApiCall, type ApiRoute, apiRoute, requireGrant } from "../../access/api-route.ts";
 import { actorOf } from "../../access/audit/audit-log.ts";
-import { ApiError } from "../../http/api-error.ts";
 import {
   commonChange,
   commonShape,
@@ -19,7 +18,16 @@ import {
   service,
 } from "./federation-needs.ts";
 import { poolPath } from "./pool-names.ts";
-import { createPool, findPool, listPools, type Pool, setPoolDeleted, undeleteDays, updatePool } from "./pools.ts";
+import {
+  createPool,
+  findPool,
+  listPools,
+  type Pool,
+  setPoolDeleted,
+  undeleteDays,
+  unknownPool,
+  updatePool,
+} from "./pools.ts";
 
 const one = `${poolsPath}/{pool}`;
 const shape = z.strictObject(commonShape);
@@ -110,9 +118,7 @@ export function poolRoutes(rooms: FederationRooms): ApiRoute[] {
 async function requireFound(rooms: FederationRooms, call: ApiCall): Promise<Pool> {
   const id = call.path.pool as string;
   const pool = await rooms.database.read(findPool(await projectOf(rooms, call), id));
-  if (pool === undefined) {
-    throw new ApiError("NOT_FOUND", `The workload identity pool ${id.slice(0, 100)} does not exist.`);
-  }
+  if (pool === undefined) throw unknownPool(id);
   return pool;
 }
 

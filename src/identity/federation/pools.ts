@@ -132,9 +132,13 @@ export function* setColumns(
 /** @throws ApiError NOT_FOUND, FAILED_PRECONDITION */
 export function* requirePool({ project, pool }: Change, state: "ACTIVE" | "DELETED"): Steps<Pool> {
   const found = yield* findPool(project, pool);
-  if (found === undefined) throw new ApiError("NOT_FOUND", `The workload identity pool ${pool} does not exist.`);
+  if (found === undefined) throw unknownPool(pool);
   requireState(pool, found.deletedAt, state);
   return found;
+}
+
+export function unknownPool(id: string): ApiError {
+  return new ApiError("NOT_FOUND", `The workload identity pool ${id.slice(0, 100)} does not exist.`);
 }
 
 /** @throws ApiError FAILED_PRECONDITION */

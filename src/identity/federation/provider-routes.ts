@@ -20,7 +20,7 @@ import {
   service,
 } from "./federation-needs.ts";
 import { readJwks } from "./issuer-keys.ts";
-import { undeleteDays } from "./pools.ts";
+import { findPool, undeleteDays, unknownPool } from "./pools.ts";
 import {
   createProvider,
   findProvider,
@@ -91,7 +91,10 @@ export function poolProviderRoutes(rooms: FederationRooms): ApiRoute[] {
       needs: needs("PoolProviders", "list"),
       async handle(call) {
         const page = pageRequest(call);
-        const found = await database.read(listProviders(await projectOf(rooms, call), call.path.pool as string, page));
+        const project = await projectOf(rooms, call);
+        const pool = call.path.pool as string;
+        if ((await database.read(findPool(project, pool))) === undefined) throw unknownPool(pool);
+        const found = await database.read(listProviders(project, pool, page));
         return pageReply(found, page.size, "workloadIdentityPoolProviders", viewProvider, ({ id }) => id);
       },
     }),

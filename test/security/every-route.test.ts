@@ -1,0 +1,134 @@
+import { Database } from "bun:sqlite";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import { listRoutes } from "../harness/route-list.ts";
+import { type CallerName, callers, makeVariables, openScene, type Scene } from "./route-scene.ts";
+import { type Row, type Sent, table } from "./route-table.ts";
+
+setDefaultTimeout(60_000);
+
+let scene: Scene;
+let database: Database;
+
+beforeAll(async () => {
+  scene = await openScene();
+  database = new Database(join(scene.berth.data, "berth.db"), { readonly: true });
+});
+
+afterAll(async () => {
+  database.close();
+  await scene.stop();
+});
+
+const statusesOf = (row: Row): string[] => (typeof row === "string" ? row : row.expect).split(" ");
+
+async function send(route: string, caller: CallerName, variables: Record<string, string>, sent: Sent): Promise<number> {
+  const [method = "", path = ""] = route.split(" ");
+  const values = { ...variables, ...sent.variables };
+  const filled = path.replaceAll(/\{(\w+)(?:=[^}]*)?\}/g, (_, name: string) => encodeURIComponent(values[name] ?? ""));
+  const authorization = scene.credentials[caller];
+  const { body } = sent;
+  const isJson = typeof body === "object" && !(body instanceof URLSearchParams);
+  const reply = await fetch(
+    scene.berth.url + filled.replaceAll("%3A", ":").replaceAll("%40", "@").replaceAll("%2F", "/") + (sent.query ?? ""),
+    {
+      method,
+      redirect: "manual",
+      headers: {
+        ...(authorization !== undefined && { authorization }),
+        ...(isJson && { "content-type": "application/json" }),
+      },
+      ...(body === undefined || ["GET", "HEAD", "DELETE"].includes(method)
+        ? {}
+        : { body: isJson ? JSON.stringify(body) : body }),
+    },
+  );
+  await reply.arrayBuffer();
+  return reply.status;
+}
+
+/** What a call may change: all that is stored, but for the log of what was refused. */
+function state(): string {
+  const names = database
+    .query<{ name: string }, []>("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+    .all()
+    .map(({ name }) => name)
+    .filter((name) => name !== "audit_log" && !name.startsWith("sqlite_"));
+  const hash = new Bun.CryptoHasher("sha256");
+  for (const name of names) hash.update(JSON.stringify(database.query(`SELECT * FROM "${name}"`).values().map(String)));
+  return hash.digest("hex");
+}
+
+test("the table has every route of the program, and no others", () => {
+  const routes = listRoutes();
+  expect(new Set(routes).size).toBe(routes.length);
+  const missing = routes.filter((route) => !Object.hasOwn(table, route));
+  const gone = Object.keys(table).filter((route) => !routes.includes(route));
+  expect({ missing, gone }).toEqual({ missing: [], gone: [] });
+});
+
+describe("who may what", () => {
+  for (const [route, row] of Object.entries(table)) {
+    test(route, async () => {
+      const expected = statusesOf(row);
+      const got: string[] = [];
+      for (const [i, caller] of callers.entries()) {
+        const variables = await makeVariables(scene, route.split(" ")[1] as string);
+        const sent: Sent = typeof row === "string" ? { body: {} } : await row.call(scene, variables);
+        const before = state();
+        const status = await send(route, caller, variables, sent);
+        got.push(String(status));
+        // Whoever is refused has changed nothing.
+        if (expected[i] === "401" || expected[i] === "403") expect([caller, state()]).toEqual([caller, before]);
+      }
+      expect(got).toEqual(expected);
+    });
+  }
+});
+
+describe("another project's child under one's own name is not there", () => {
+  const parents = Object.keys(table).filter((route) =>
+    /\{(?:project|parent)\}.*\{(?:account|key|pool|provider|role)\}/.test(route),
+  );
+  for (const route of parents.filter(
+    (each) => !each.includes("/organizations/") && !each.endsWith(":testIamPermissions"),
+  )) {
+    test(route, async () => {
+      const row = table[route] as Row;
+      const variables = await makeVariables(scene, route.split(" ")[1] as string);
+      const sent: Sent = typeof row === "string" ? { body: {} } : await row.call(scene, variables);
+      const before = state();
+      const foreign = { ...sent, variables: { ...sent.variables, project: "other-project", parent: "other-project" } };
+      const status = await send(route, "foreign", variables, foreign);
+      expect([404, 403]).toContain(status);
+      expect(state()).toBe(before);
+    });
+  }
+});
+
+test("what was refused is in the audit log, with who asked for it", async () => {
+  const { foreign } = scene.accounts;
+  const reply = await scene.berth.fetch("/v2/entries:list", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      resourceNames: ["projects/my-project"],
+      filter: `severity=ERROR AND protoPayload.authenticationInfo.principalEmail="${foreign.email}"`,
+      pageSize: 1000,
+    }),
+  });
+  const { entries } = (await reply.json()) as { entries: { protoPayload: { methodName: string } }[] };
+  const methods = new Set(entries.map(({ protoPayload }) => protoPayload.methodName));
+  expect(methods.size).toBeGreaterThan(60);
+});
+
+test("somebody unknown has 64 KiB for a body, somebody known 8 MiB", async () => {
+  const status = async (bytes: number, caller: CallerName): Promise<number> => {
+    const filler = "x".repeat(bytes - JSON.stringify({ grant: "" }).length);
+    return send("POST /v1/organizations:search", caller, {}, { body: { grant: filler } });
+  };
+  expect(await status(2 ** 16, "anonymous")).toBe(401);
+  expect(await status(2 ** 16 + 1, "anonymous")).toBe(400);
+  expect(await status(2 ** 23, "stranger")).toBe(200);
+  expect(await status(2 ** 23 + 1, "stranger")).toBe(400);
+});
