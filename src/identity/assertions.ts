@@ -1,6 +1,7 @@
 import { createPublicKey } from "node:crypto";
-import { decodeProtectedHeader, jwtVerify } from "jose";
+import { jwtVerify } from "jose";
 import { z } from "zod";
+import { keyIdOf } from "../keys/token-header.ts";
 import type { Standing, UsableKey } from "./standing.ts";
 
 /** The longest that an assertion may live, and how far the clocks of both sides may differ, in seconds. */
@@ -29,7 +30,7 @@ export type Assertion = z.infer<typeof claimsShape> & { key: UsableKey };
 export async function readAssertion(text: string, standing: Standing, now: number): Promise<Assertion | undefined> {
   if (text.length > maxLength) return undefined;
   try {
-    const key = await standing.usableKey(decodeProtectedHeader(text).kid ?? "");
+    const key = await standing.usableKey(keyIdOf(text));
     if (key === undefined || key.expiresAt <= now) return undefined;
     const { payload } = await jwtVerify(text, createPublicKey(key.publicKey), {
       algorithms: ["RS256"],

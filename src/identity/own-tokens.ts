@@ -1,5 +1,6 @@
-import { decodeProtectedHeader, jwtVerify, SignJWT } from "jose";
+import { jwtVerify, SignJWT } from "jose";
 import type { z } from "zod";
+import { keyIdOf } from "../keys/token-header.ts";
 import { type SigningKeys, signingAlgorithm } from "../keys/signing-keys.ts";
 
 /** A kind of token that the server makes for itself to read: signed, and told from other kinds by its type. */
@@ -39,7 +40,7 @@ export class OwnTokens {
   ): Promise<(Claims & Lifetime) | undefined> {
     try {
       // The key is looked up among ours by its id; one that stands in the token itself counts for nothing.
-      const key = await this.#keys.find(decodeProtectedHeader(text).kid ?? "");
+      const key = await this.#keys.find(keyIdOf(text));
       if (key === undefined) return undefined;
       const { payload } = await jwtVerify(text, key.publicKey, {
         issuer: kind.issuer,
