@@ -7,7 +7,10 @@ export interface AccessToken {
   holder: Holder;
   /** OAuth scopes, separated by spaces. */
   scope: string;
-  /** In seconds since the epoch. */
+  /**
+   * In seconds since the epoch; the beginning to the millisecond, so that what was made just before a change of the
+   * password, say, does not pass for having been made after it.
+   */
   issuedAt: number;
   expiresAt: number;
 }

@@ -168,9 +168,8 @@ export class Authenticator {
   }
 }
 
-/** Tokens count in whole seconds: made at the end of one, so that a project made in it is within reach. */
 function lifetimeOf({ holder, issuedAt, expiresAt }: { holder: Holder; issuedAt: number; expiresAt: number }) {
-  return { holder, issuedAt: issuedAt * 1000 + 999, expiresAt: expiresAt * 1000, checkedUntil: expiresAt * 1000 };
+  return { holder, issuedAt: Math.round(issuedAt * 1000), expiresAt: expiresAt * 1000, checkedUntil: expiresAt * 1000 };
 }
 
 export function holderOf(key: UsableKey): Holder {
@@ -188,6 +187,7 @@ function selfSigned({ key, scope, aud, iat, exp, sub, iss }: Assertion, host: st
   return {
     holder: holderOf(key),
     bounds: scope === undefined ? undefined : boundsOfScopes(scope),
+    // Its signer's clock counts in whole seconds: made at the end of one, so that a project made in it is within reach.
     issuedAt: iat * 1000 + 999,
     expiresAt,
     host: scope === undefined ? host : undefined,

@@ -55,8 +55,8 @@ export function credentialsRoutes(rooms: CredentialsRooms): ApiRoute[] {
         if (seconds < 1 || seconds > accessTokenSeconds) {
           throw new ApiError("INVALID_ARGUMENT", `lifetime: expected 1s to ${accessTokenSeconds}s.`);
         }
-        const issuedAt = Math.floor(call.now / 1000);
-        const expiresAt = issuedAt + seconds;
+        const issuedAt = call.now / 1000;
+        const expiresAt = Math.floor(issuedAt) + seconds;
         const scope = call.body.scope.join(" ");
         const accessToken = await rooms.accessTokens.issue({
           holder: holderAs(account, call),

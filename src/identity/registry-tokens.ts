@@ -15,7 +15,7 @@ export interface RegistryToken {
   /** The registry host it is good for. */
   host: string;
   access: TokenAccess[];
-  /** In seconds since the epoch, as in JWTs. */
+  /** In seconds since the epoch, as in JWTs; the beginning to the millisecond. */
   issuedAt: number;
   expiresAt: number;
 }

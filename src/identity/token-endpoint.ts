@@ -75,7 +75,12 @@ export const assertionGrant: GrantHandler = async (issuer, { form, endpoint, now
   if (scope === undefined || scope === "") throw new OAuthError("invalid_scope", "Missing scope or target_audience.");
   const issuedAt = Math.floor(now / 1000);
   const expiresAt = Math.min(issuedAt + accessTokenSeconds, Math.floor(assertion.key.expiresAt / 1000));
-  const token = await issuer.accessTokens.issue({ holder: holderOf(assertion.key), scope, issuedAt, expiresAt });
+  const token = await issuer.accessTokens.issue({
+    holder: holderOf(assertion.key),
+    scope,
+    issuedAt: now / 1000,
+    expiresAt,
+  });
   return { access_token: token, expires_in: expiresAt - issuedAt, token_type: "Bearer", scope };
 };
 

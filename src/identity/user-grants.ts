@@ -128,7 +128,7 @@ async function tokensFor(
     delegation: [],
   };
   const [access_token, id_token] = await Promise.all([
-    issuer.accessTokens.issue({ holder, scope, issuedAt, expiresAt }),
+    issuer.accessTokens.issue({ holder, scope, issuedAt: now / 1000, expiresAt }),
     issueIdToken(issuer.signingKeys, {
       issuer: issuer.issuer,
       audience: client,

@@ -63,11 +63,12 @@ export async function issueToken(call: RegistryCall, scopes: readonly string[]):
   if (caller.principal === anonymous && asked.length > 0 && access.length === 0) {
     throw unauthorized({ scheme: call.scheme, host: call.host }, "", anonymousMessage);
   }
-  const issuedAt = Math.floor(rooms.now() / 1000);
+  const now = rooms.now();
+  const issuedAt = Math.floor(now / 1000);
   const host = requested.host.name;
   // A token that is exchanged for another does not outlive itself in it.
   const expiresAt = Math.min(issuedAt + lifetime, Math.floor(end / 1000));
-  const token = await rooms.tokens.issue({ holder, host, access, issuedAt, expiresAt });
+  const token = await rooms.tokens.issue({ holder, host, access, issuedAt: now / 1000, expiresAt });
   const issued_at = new Date(issuedAt * 1000).toISOString();
   const body = { token, access_token: token, expires_in: expiresAt - issuedAt, issued_at };
   return Response.json(body, { headers: { ...apiVersion, "cache-control": "no-store" } });

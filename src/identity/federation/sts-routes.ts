@@ -65,7 +65,7 @@ async function introspect(rooms: StsRooms, { body, server, call, now }: ApiCall<
     username: emailOf(principal) ?? principal,
     sub: principal,
     iss: "https://sts.googleapis.com/",
-    iat: access.issuedAt,
+    iat: Math.floor(access.issuedAt),
     exp: access.expiresAt,
   };
 }

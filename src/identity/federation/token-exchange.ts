@@ -39,7 +39,6 @@ export async function exchangeToken(rooms: ExchangeRooms, request: ExchangeReque
   const claims = await readSubjectToken(subject, provider, rooms.issuerKeys, now);
   const mapping = await compileMapping(provider.mapping, provider.condition);
   const { subject: name, groups, attributes } = mapping.map(claims);
-  const issuedAt = Math.floor(now / 1000);
   const token = await rooms.accessTokens.issue({
     holder: {
       principal: poolPrincipal(provider.pool, name),
@@ -50,8 +49,8 @@ export async function exchangeToken(rooms: ExchangeRooms, request: ExchangeReque
       delegation: [],
     },
     scope,
-    issuedAt,
-    expiresAt: issuedAt + accessTokenSeconds,
+    issuedAt: now / 1000,
+    expiresAt: Math.floor(now / 1000) + accessTokenSeconds,
   });
   return {
     access_token: token,
