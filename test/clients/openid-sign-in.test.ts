@@ -7,8 +7,8 @@ import { type Berth, startBerth } from "../harness/berth.ts";
 import { Browser, type Page } from "../harness/browser.ts";
 import { callApi, mustCall } from "../harness/federation.ts";
 import { type OpenIdProvider, startOpenIdProvider } from "../harness/openid-provider.ts";
+import { withOrganizationRole } from "../harness/organization.ts";
 import { makeScratch } from "../harness/scratch.ts";
-import { adminEmail } from "../harness/tenants.ts";
 
 setDefaultTimeout(30_000);
 
@@ -190,19 +190,9 @@ test("a callback that this browser did not ask for is refused", async () => {
 });
 
 test("every change that a sign-in makes is in the audit log", async () => {
-  const organizations = await mustCall<{ organizations: { name: string }[] }>(
-    berth,
-    "POST",
-    "/v1/organizations:search",
-    {},
-  );
-  const organization = `/v1/${organizations.organizations[0]?.name}`;
-  const policy = await mustCall<{ bindings: object[] }>(berth, "POST", `${organization}:getIamPolicy`, {});
-  const viewer = { role: "roles/logging.privateLogViewer", members: [`serviceAccount:${adminEmail}`] };
-  const bindings = [...policy.bindings, viewer];
-  await mustCall(berth, "POST", `${organization}:setIamPolicy`, { policy: { ...policy, bindings } });
+  const organization = await withOrganizationRole(berth, "roles/logging.privateLogViewer");
   const { entries } = await mustCall<{ entries: object[] }>(berth, "POST", "/v2/entries:list", {
-    resourceNames: [organization.slice("/v1/".length)],
+    resourceNames: [organization],
     filter: 'protoPayload.methodName="berth.signin.Callback"',
   });
   expect(JSON.stringify(entries)).toContain("ann@example.com");
