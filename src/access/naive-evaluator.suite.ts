@@ -130,7 +130,7 @@ function typeOf(name: string): string {
   if (/^projects\/_\/buckets\/[^/]+$/.test(name)) return "storage.googleapis.com/Bucket";
   if (/^projects\/_\/buckets\/[^/]+\/objects\//.test(name)) return "storage.googleapis.com/Object";
   if (/^projects\/[^/]+$/.test(name)) return "cloudresourcemanager.googleapis.com/Project";
-  if (/^organizations\//.test(name)) return "cloudresourcemanager.googleapis.com/Organization";
+  if (name.startsWith("organizations/")) return "cloudresourcemanager.googleapis.com/Organization";
   return "iam.googleapis.com/ServiceAccount";
 }
 
