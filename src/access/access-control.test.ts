@@ -49,6 +49,7 @@ async function withDoor(world: World, use: (door: Door) => Promise<void>): Promi
       roles: new Roles(database, freshness),
       hierarchy: new Projects(database, freshness),
       journal,
+      freshness,
       now: () => world.time,
     });
     await use({ access, memberships: new Memberships(database, freshness) });

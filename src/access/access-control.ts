@@ -1,3 +1,4 @@
+import type { Freshness } from "../metadata/freshness.ts";
 import { anonymous } from "../names/principals.ts";
 import type { ProjectId } from "../names/reference.ts";
 import {
@@ -67,7 +68,24 @@ interface AccessControlOptions {
   roles: Roles;
   hierarchy: Hierarchy;
   journal: AuditJournal;
+  freshness: Freshness;
   now: () => number;
+}
+
+/** What was found for one right of one caller, for as long as nothing changes that it was found by. */
+interface Decision {
+  refused: Refusal["refused"] | undefined;
+  /** By service: whether the project asks for entries of such calls. */
+  audited: Map<string, boolean>;
+}
+
+/** Rights of one caller that are remembered; beyond them all are forgotten. */
+const maxDecisions = 1000;
+
+/** What is noted on the way to a decision. */
+interface Trace {
+  /** Whether it hangs on a condition: then it may be another one at another time. */
+  conditional: boolean;
 }
 
 /** The one door: whatever is done for a caller is asked here, with every resource that it touches. */
@@ -77,31 +95,43 @@ export class AccessControl {
   readonly #hierarchy: Hierarchy;
   readonly #journal: AuditJournal;
   readonly #now: () => number;
+  /** By caller, who is one object for as long as its identity stays the same. */
+  #decisions = new WeakMap<Caller, Map<string, Decision>>();
 
-  constructor({ policies, roles, hierarchy, journal, now }: AccessControlOptions) {
+  constructor({ policies, roles, hierarchy, journal, freshness, now }: AccessControlOptions) {
     this.#policies = policies;
     this.#roles = roles;
     this.#hierarchy = hierarchy;
     this.#journal = journal;
     this.#now = now;
+    const forget = (): void => void (this.#decisions = new WeakMap());
+    for (const version of ["access", "identity", "projects"] as const) freshness.whenChanged(version, forget);
   }
 
   async authorize(caller: Caller, accesses: readonly Access[], call: Call): Promise<Grant | Refusal> {
+    const decisions: Decision[] = [];
     for (const access of accesses) {
-      const refused = await this.#refusal(caller, access);
-      if (refused === undefined) continue;
-      this.#journal.denied(caller, access, call, refused);
-      return { refused, access };
+      const decision = this.#remembered(caller, access) ?? (await this.#decide(caller, access));
+      if (decision.refused !== undefined) {
+        this.#journal.denied(caller, access, call, decision.refused);
+        return { refused: decision.refused, access };
+      }
+      decisions.push(decision);
     }
-    for (const access of accesses)
-      if (await this.#isAudited(caller, access, call)) this.#journal.read(caller, access, call);
-    const may = async (access: Access): Promise<boolean> => (await this.#refusal(caller, access)) === undefined;
+    for (const [i, access] of accesses.entries()) {
+      if (!Object.hasOwn(readLogTypes, access.permission)) continue;
+      const { audited } = decisions[i] as Decision;
+      let isAudited = audited.get(call.service);
+      if (isAudited === undefined) audited.set(call.service, (isAudited = await this.#isAudited(caller, access, call)));
+      if (isAudited) this.#journal.read(caller, access, call);
+    }
+    const may = (access: Access): Promise<boolean> => this.isAllowed(caller, access);
     return { caller, call, accesses, may } as Grant;
   }
 
   /** Whether a listing may show something: no right to anything, and no denial. */
   async isAllowed(caller: Caller, access: Access): Promise<boolean> {
-    return (await this.#refusal(caller, access)) === undefined;
+    return (this.#remembered(caller, access) ?? (await this.#decide(caller, access))).refused === undefined;
   }
 
   /**
@@ -110,11 +140,27 @@ export class AccessControl {
    */
   async reach(caller: Caller, access: Access): Promise<"all" | "some" | "none"> {
     if (await this.isAllowed(caller, access)) return "all";
-    return (await this.#holds(caller, access, "assume")) ? "some" : "none";
+    return (await this.#holds(caller, access, { conditional: false }, "assume")) ? "some" : "none";
   }
 
-  async #refusal(caller: Caller, access: Access): Promise<Refusal["refused"] | undefined> {
-    if (!(await this.#holds(caller, access))) return caller.principal === anonymous ? "anonymous" : "policy";
+  #remembered(caller: Caller, { permission, resource }: Access): Decision | undefined {
+    return this.#decisions.get(caller)?.get(`${permission} ${resource}`);
+  }
+
+  async #decide(caller: Caller, access: Access): Promise<Decision> {
+    // What changes meanwhile makes new maps: the decision is then remembered by nobody.
+    const decisions = this.#decisions;
+    const trace: Trace = { conditional: false };
+    const decision = { refused: await this.#refusal(caller, access, trace), audited: new Map<string, boolean>() };
+    if (trace.conditional) return decision;
+    let known = decisions.get(caller);
+    if (known === undefined || known.size >= maxDecisions) decisions.set(caller, (known = new Map()));
+    known.set(`${access.permission} ${access.resource}`, decision);
+    return decision;
+  }
+
+  async #refusal(caller: Caller, access: Access, trace: Trace): Promise<Refusal["refused"] | undefined> {
+    if (!(await this.#holds(caller, access, trace))) return caller.principal === anonymous ? "anonymous" : "policy";
     return (await this.#isWithinBounds(caller, access)) ? undefined : "bounds";
   }
 
@@ -125,7 +171,7 @@ export class AccessControl {
   }
 
   /** Whether any policy from the resource up to the organisation gives the caller a role with the permission. */
-  async #holds(caller: Caller, access: Access, conditions: Conditions = "ask"): Promise<boolean> {
+  async #holds(caller: Caller, access: Access, trace: Trace, conditions: Conditions = "ask"): Promise<boolean> {
     const { project, resource } = access;
     if (project !== undefined) {
       const state = await this.#hierarchy.projectState(project);
@@ -136,50 +182,58 @@ export class AccessControl {
     const top = organizationResource(await this.#hierarchy.organization());
     // What belongs to no project is the organisation, or is not there.
     if (project === undefined && own !== top) return false;
-    if (await this.#grants(own, caller, access, conditions)) return true;
+    if (await this.#grants(own, caller, access, trace, conditions)) return true;
     if (project !== undefined) {
       const above = projectResource(project);
-      if (above !== own && (await this.#grants(above, caller, access, conditions))) return true;
+      if (above !== own && (await this.#grants(above, caller, access, trace, conditions))) return true;
     }
-    return top !== own && this.#grants(top, caller, access, conditions);
+    return top !== own && this.#grants(top, caller, access, trace, conditions);
   }
 
-  async #grants(on: ResourceName, caller: Caller, access: Access, conditions: Conditions): Promise<boolean> {
+  async #grants(
+    on: ResourceName,
+    caller: Caller,
+    access: Access,
+    trace: Trace,
+    conditions: Conditions,
+  ): Promise<boolean> {
     const policy = (await this.#policies.compiled(on)) ?? (await initialPolicy(on, access.project));
     if (policy === undefined) return false;
     for (const grant of policy.grantsOf(caller.identities))
-      if (await this.#permits(grant, access, conditions)) return true;
+      if (await this.#permits(grant, access, trace, conditions)) return true;
     for (const project of policy.convenienceProjects()) {
-      const basic = await this.#basicRoles(project as ProjectId, caller, access);
+      const basic = await this.#basicRoles(project as ProjectId, caller, access, trace);
       for (const grant of policy.convenienceGrants(project)) {
-        if (basic.has(grant.basicRole) && (await this.#permits(grant, access, conditions))) return true;
+        if (basic.has(grant.basicRole) && (await this.#permits(grant, access, trace, conditions))) return true;
       }
     }
     return false;
   }
 
   /** The basic roles that the caller has in a project by the project's own policy. */
-  async #basicRoles(project: ProjectId, caller: Caller, access: Access): Promise<ReadonlySet<string>> {
+  async #basicRoles(project: ProjectId, caller: Caller, access: Access, trace: Trace): Promise<ReadonlySet<string>> {
     const policy: CompiledPolicy | undefined = await this.#policies.compiled(projectResource(project));
     const grants = policy?.grantsOf(caller.identities) ?? [];
-    return new Set(grants.filter((grant) => this.#isMet(grant, access)).map(({ role }) => role));
+    return new Set(grants.filter((grant) => this.#isMet(grant, access, trace)).map(({ role }) => role));
   }
 
   /** Whether the project asks for entries of such reads; changes have theirs in any case. */
   async #isAudited(caller: Caller, { permission, project }: Access, { service }: Call): Promise<boolean> {
-    if (project === undefined || !Object.hasOwn(readLogTypes, permission)) return false;
+    if (project === undefined) return false;
     const policy = await this.#policies.compiled(projectResource(project));
     if (policy === undefined || policy.policy.auditConfigs.length === 0) return false;
     return policy.isAudited(service, readLogTypes[permission as keyof typeof readLogTypes], caller.identities);
   }
 
-  async #permits(grant: RoleGrant, access: Access, conditions: Conditions): Promise<boolean> {
+  async #permits(grant: RoleGrant, access: Access, trace: Trace, conditions: Conditions): Promise<boolean> {
     const permissions = await this.#roles.permissionsOf(grant.role);
-    return permissions.has(access.permission) && (conditions === "assume" || this.#isMet(grant, access));
+    if (!permissions.has(access.permission)) return false;
+    return conditions === "assume" || this.#isMet(grant, access, trace);
   }
 
-  #isMet({ condition }: RoleGrant, { resource }: Access): boolean {
+  #isMet({ condition }: RoleGrant, { resource }: Access, trace: Trace): boolean {
     if (condition === undefined) return true;
+    trace.conditional = true;
     // A condition may tell between the resources that a pattern stands for.
     if (resource.endsWith("*")) return false;
     const { name, type, service } = resourceAttributes(resource);

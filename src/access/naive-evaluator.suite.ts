@@ -92,17 +92,17 @@ function isMember(world: World, caller: WorldCaller, member: string): boolean {
   const colon = member.indexOf(":");
   const [kind, value] = [member.slice(0, colon), member.slice(colon + 1)];
   if (member === "allUsers") return true;
-  if (principal === "allUsers") return false;
-  if (member === "allAuthenticatedUsers") return /^(user|serviceAccount):/.test(principal);
-  if (kind === "domain") return principal.startsWith("user:") && principal.endsWith(`@${value}`);
-  if (kind === "group") return isInGroup(world, principal, value, []);
-  if (kind === "principalSet") return caller.sets.includes(member);
   const basic = { projectOwner: "roles/owner", projectEditor: "roles/editor", projectViewer: "roles/viewer" };
   if (kind in basic) {
     const role = basic[kind as keyof typeof basic];
     const bindings = world.policies[`//cloudresourcemanager.googleapis.com/projects/${value}`] ?? [];
     return bindings.some((each) => each.role === role && each.members.some((other) => isMember(world, caller, other)));
   }
+  if (principal === "allUsers") return false;
+  if (member === "allAuthenticatedUsers") return /^(user|serviceAccount):/.test(principal);
+  if (kind === "domain") return principal.startsWith("user:") && principal.endsWith(`@${value}`);
+  if (kind === "group") return isInGroup(world, principal, value, []);
+  if (kind === "principalSet") return caller.sets.includes(member);
   return member === principal;
 }
 

@@ -103,6 +103,7 @@ export function openAccess(database: Database): Access {
     roles,
     hierarchy: projects,
     journal,
+    freshness,
     now: Date.now,
   });
   return { freshness, projects, memberships, roles, journal, access };
