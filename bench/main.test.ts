@@ -42,3 +42,17 @@ describeInstalled(["docker-registry", "wrk"], "the benchmark", () => {
     expect(out).toContain("First answer after");
   });
 });
+
+describeInstalled(["wrk"], "the measurement of access", () => {
+  test("runs and gives figures", async () => {
+    const run = Bun.spawn([process.execPath, join(import.meta.dir, "access.ts"), "--quick"], {
+      stdout: "pipe",
+      stderr: "inherit",
+    });
+    const out = await new Response(run.stdout).text();
+    expect(await run.exited).toBe(0);
+    expect(out).not.toContain("NaN");
+    expect(out).toMatch(/warm +[\d.]+ µs of CPU/);
+    expect(out).toMatch(/with audited reads \d+\/s/);
+  });
+});
