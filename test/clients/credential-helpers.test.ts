@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type Account, makeAccount } from "../harness/accounts.ts";
 import { type Berth, startBerth } from "../harness/berth.ts";
 import { type Dockerd, startDockerd } from "../harness/dockerd.ts";
@@ -10,6 +10,7 @@ import { makeSampleImage, type SampleImage } from "../harness/sample-image.ts";
 import { makeScratch } from "../harness/scratch.ts";
 import { describeAsRoot } from "../harness/suites.ts";
 import { attempt, type Outcome, run } from "../harness/tools.ts";
+import { storageFlags } from "./drivers/container-tools.ts";
 
 setDefaultTimeout(180_000);
 
@@ -92,7 +93,10 @@ describeAsRoot(programs, "credential helpers and pull secrets", () => {
     for (const [user, password] of logins) {
       const auth = join(scratch.directory("podman"), "auth.json");
       const podman = (args: string[], input = ""): Promise<string> =>
-        run(["podman", ...args], { env: { ...scratch.env, REGISTRY_AUTH_FILE: auth }, input });
+        run(["podman", ...storageFlags(scratch, "podman"), ...args], {
+          env: { ...scratch.env, REGISTRY_AUTH_FILE: auth },
+          input,
+        });
       const plain = "--tls-verify=false";
       await podman(["login", plain, "-u", user, "--password-stdin", berth.host], password);
       const image = named(`podman${user.replaceAll("_", "-")}:v1`);
@@ -128,14 +132,13 @@ describeAsRoot(programs, "credential helpers and pull secrets", () => {
     const path = `/v1/projects/my-project/serviceAccounts/${robot.email}/keys/${id}:disable`;
     const directory = await dockerLogin();
     await mustCall(berth, "POST", path, {});
-    const env = { ...daemon.env, DOCKER_CONFIG: directory };
-    const { code, output } = await attempt(["docker", "pull", named("secret:v1")], { env });
-    expect([code, output]).toEqual([1, expect.stringMatching(/unauthorized|denied/i)]);
-    const helper = await attempt(["docker-credential-gcr", "get"], {
-      env: { ...scratch.env, GOOGLE_APPLICATION_CREDENTIALS: keyFile },
-      input: berth.host,
-    });
-    expect([helper.code, helper.output]).toEqual([1, expect.stringMatching(/invalid_grant|Invalid JWT/)]);
+    const helper = join(scratch.directory("docker"), "config.json");
+    await Bun.write(helper, JSON.stringify({ credHelpers: { [berth.host]: "gcr" } }));
+    for (const config of [directory, dirname(helper)]) {
+      const env = { ...daemon.env, DOCKER_CONFIG: config, GOOGLE_APPLICATION_CREDENTIALS: keyFile };
+      const { code, output } = await attempt(["docker", "pull", named("secret:v1")], { env });
+      expect([code, output]).toEqual([1, expect.stringMatching(/unauthorized|denied/i)]);
+    }
   });
 
   async function dockerLogin(): Promise<string> {
