@@ -2,19 +2,22 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { dirname, join } from "node:path";
 import { type Account, makeAccount } from "../harness/accounts.ts";
 import { type Berth, startBerth } from "../harness/berth.ts";
+import { startContainerd } from "../harness/containerd.ts";
 import { type Dockerd, startDockerd } from "../harness/dockerd.ts";
 import { mustCall } from "../harness/federation.ts";
 import { type Gcloud, openGcloud } from "../harness/gcloud.ts";
+import { criPull, type PullCredentials } from "../harness/kubelet.ts";
 import { fetchManifest } from "../harness/registry.ts";
 import { makeSampleImage, type SampleImage } from "../harness/sample-image.ts";
 import { makeScratch } from "../harness/scratch.ts";
 import { describeAsRoot } from "../harness/suites.ts";
 import { attempt, type Outcome, run } from "../harness/tools.ts";
+import { writeHosts } from "./drivers/containerd.ts";
 import { storageFlags } from "./drivers/container-tools.ts";
 
 setDefaultTimeout(180_000);
 
-const programs = ["docker", "dockerd", "docker-credential-gcr", "gcloud", "podman", "crane", "kubectl"];
+const programs = ["docker", "dockerd", "docker-credential-gcr", "gcloud", "podman", "crane", "kubectl", "containerd"];
 
 describeAsRoot(programs, "credential helpers and pull secrets", () => {
   const scratch = makeScratch();
@@ -116,7 +119,7 @@ describeAsRoot(programs, "credential helpers and pull secrets", () => {
     const directory = scratch.directory("secret");
     const config = Buffer.from(data[".dockerconfigjson"] as string, "base64").toString("utf8");
     await Bun.write(join(directory, "config.json"), config);
-    // ggcr's keychain is the one that Kubernetes' components read such a file with.
+    // A controller reads it with ggcr's keychain, a kubelet takes the words for the registry out of it.
     const digest = await run(["crane", "digest", named("secret:v1")], {
       env: { ...scratch.env, DOCKER_CONFIG: directory },
     });
@@ -125,6 +128,18 @@ describeAsRoot(programs, "credential helpers and pull secrets", () => {
       env: { ...scratch.env, DOCKER_CONFIG: scratch.directory("none") },
     });
     expect(without.code).toBe(1);
+    const site = { host: berth.host, key: robot.key };
+    const containerd = await startContainerd(scratch, { hosts: await writeHosts(scratch, site) });
+    try {
+      const { auths } = JSON.parse(config) as { auths: Record<string, PullCredentials> };
+      expect(await criPull(containerd.address, named("secret:v1"), auths[berth.host])).toStartWith("sha256:");
+      const refused = await criPull(containerd.address, named("secret:v1"), undefined).catch(
+        (error: Error) => error.message,
+      );
+      expect(refused).toMatch(/unauthorized|authorization failed|anonymous token/);
+    } finally {
+      await containerd.stop();
+    }
   });
 
   test("a key that was disabled ends all of them, with a reason", async () => {

@@ -6,6 +6,8 @@ import { attempt, type Outcome } from "./tools.ts";
 
 /** A containerd of the test's own. */
 export interface Containerd {
+  /** Path of its socket. */
+  address: string;
   /** Runs `ctr` with these arguments, whatever comes of it. */
   attempt(args: readonly string[], env?: Record<string, string>): Promise<Outcome>;
   /** Runs `ctr` and gives its standard output. @throws Error unless it exits with 0 */
@@ -17,7 +19,8 @@ export interface Containerd {
 const lostDaemon = "rpc error: code = Internal desc = unexpected EOF";
 const tries = 3;
 
-export async function startContainerd(scratch: Scratch): Promise<Containerd> {
+/** @param cri where `hosts.toml` files are, for a containerd that takes orders as from a kubelet */
+export async function startContainerd(scratch: Scratch, cri?: { hosts: string }): Promise<Containerd> {
   const directory = join(scratch.path, "containerd");
   mkdirSync(directory);
   const address = `${directory}/containerd.sock`;
@@ -27,10 +30,10 @@ export async function startContainerd(scratch: Scratch): Promise<Containerd> {
     `version = 2
 root = "${directory}/root"
 state = "${directory}/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+disabled_plugins = [${cri === undefined ? `"io.containerd.grpc.v1.cri", ` : ""}"io.containerd.internal.v1.opt"]
 [grpc]
 address = "${address}"
-`,
+${cri === undefined ? "" : criConfig(cri.hosts)}`,
   );
   const ctr = ["ctr", "--address", address];
   const daemon = await startDaemon(["containerd", "--config", config], {
@@ -44,6 +47,7 @@ address = "${address}"
     }
   };
   return {
+    address,
     attempt: call,
     async run(args, env) {
       const { code, stdout, output } = await call(args, env);
@@ -52,4 +56,16 @@ address = "${address}"
     },
     stop: daemon.stop,
   };
+}
+
+/** Pulls need neither pods nor a network for them. */
+function criConfig(hosts: string): string {
+  return `[plugins."io.containerd.grpc.v1.cri"]
+disable_apparmor = true
+restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".containerd]
+snapshotter = "native"
+[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = "${hosts}"
+`;
 }
