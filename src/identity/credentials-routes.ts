@@ -72,7 +72,12 @@ export function credentialsRoutes(rooms: CredentialsRooms): ApiRoute[] {
       service,
       method: "POST",
       path: `${accountPath}:generateIdToken`,
-      body: z.strictObject({ delegates, audience: z.string().min(1).max(1000), includeEmail: z.boolean().optional() }),
+      body: z.strictObject({
+        delegates,
+        audience: z.string().min(1).max(1000),
+        includeEmail: z.boolean().optional(),
+        useEmailAzp: z.boolean().optional(),
+      }),
       needs: needs("iam.serviceAccounts.getOpenIdToken"),
       async handle(call) {
         const { email, uniqueId } = await requireUsable(rooms, call);
@@ -82,6 +87,7 @@ export function credentialsRoutes(rooms: CredentialsRooms): ApiRoute[] {
           audience: call.body.audience,
           subject: uniqueId,
           email: call.body.includeEmail === true ? email : undefined,
+          authorizedParty: call.body.useEmailAzp === true ? email : uniqueId,
           issuedAt,
           expiresAt: issuedAt + accessTokenSeconds,
         });

@@ -12,7 +12,8 @@ export interface IdTokenInput {
   email: string | undefined;
   issuedAt: number;
   expiresAt: number;
-  claims?: Record<string, unknown>;
+  /** Who asked for it, where that is not the subject. */
+  authorizedParty?: string;
 }
 
 /** An ID token, which anybody can check with the keys at the issuer's `jwks_uri`. [OpenID Connect Core, section 2] */
@@ -20,8 +21,7 @@ export async function issueIdToken(keys: SigningKeys, input: IdTokenInput): Prom
   const key = await keys.newest();
   return new SignJWT({
     ...(input.email !== undefined && { email: input.email, email_verified: true }),
-    azp: input.subject,
-    ...input.claims,
+    azp: input.authorizedParty ?? input.subject,
   })
     .setProtectedHeader({ alg: signingAlgorithm, kid: key.id, typ: "JWT" })
     .setIssuer(input.issuer)

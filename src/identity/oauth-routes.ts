@@ -68,7 +68,7 @@ export function oauthRoutes(rooms: OAuthRooms): ApiRoute[] {
         readBody: readForm,
         authorization: "client",
         needs: () => "nobody",
-        handle: (call) => tokenInfo(rooms, call.body.get("access_token") ?? call.query.get("access_token") ?? "", call),
+        handle: (call) => tokenInfo(rooms, tokenOf(call), call),
       }),
     ),
     apiRoute({
@@ -145,6 +145,12 @@ async function revoke(
   }
   await database.write(revokeToken, { tokenId, expiresAt: identity.expiresAt });
   return Response.json({}, { headers: noStore });
+}
+
+/** The token that is asked about: a parameter, or the credential of the request itself, as google-auth-library asks. */
+function tokenOf({ body, query, headers }: ApiCall<URLSearchParams>): string {
+  const [, bearer] = /^bearer +(\S+)$/i.exec(headers.get("authorization") ?? "") ?? [];
+  return body.get("access_token") ?? query.get("access_token") ?? bearer ?? "";
 }
 
 /** What stands in an access token. [Google, "tokeninfo"] */
