@@ -4,8 +4,8 @@ import { environment } from "./tools.ts";
 
 export interface DaemonOptions {
   env?: Record<string, string | undefined>;
-  /** Gives true once the daemon answers. */
-  ready: () => Promise<boolean>;
+  /** Gives true once the daemon answers. @param output what it printed so far */
+  ready: (output: string) => Promise<boolean>;
 }
 
 /** A background program of a test. */
@@ -35,7 +35,7 @@ export async function startDaemon(command: readonly string[], options: DaemonOpt
     await until(
       async () => {
         if (child.exitCode !== null) throw new Error(`${command[0]} exited with ${child.exitCode}:\n${output}`);
-        return (await options.ready()) || undefined;
+        return (await options.ready(output)) || undefined;
       },
       30_000,
       () => `${command[0]} did not get ready:\n${output}`,

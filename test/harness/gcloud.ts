@@ -1,5 +1,7 @@
 import { join } from "node:path";
 import { type Berth, berthCommand } from "./berth.ts";
+import { startDaemon } from "./daemon.ts";
+import { freePort } from "./nginx.ts";
 import type { Scratch } from "./scratch.ts";
 import { attempt, type Outcome, run, type RunOptions } from "./tools.ts";
 
@@ -22,6 +24,26 @@ export interface GcloudOptions {
   key?: string | null;
   /** Further settings. */
   env?: Record<string, string | undefined>;
+  /** In a shell that has read what this proxy printed, in place of `berth gcloud-env`: all host names are the true ones. */
+  proxy?: GcloudProxy;
+}
+
+/** A running `berth gcloud-proxy`. */
+export interface GcloudProxy {
+  /** The shell's commands that it printed. */
+  settings: string;
+  stop(): Promise<void>;
+}
+
+export async function startGcloudProxy(berth: Berth, scratch: Scratch): Promise<GcloudProxy> {
+  const listen = ["--listen", `127.0.0.1:${freePort()}`, "--dir", scratch.directory("gcloud-proxy")];
+  const command = [...berthCommand(), "gcloud-proxy", "--server", berth.url, ...listen];
+  const daemon = await startDaemon(command, { ready: (output) => Promise.resolve(output.includes("leads to")) });
+  const settings = daemon
+    .output()
+    .split("\n")
+    .filter((line) => line.startsWith("export "));
+  return { settings: `${settings.join("\n")}\n`, stop: daemon.stop };
 }
 
 /** The `CLOUDSDK_…` variables of the machine's own user do not count. */
@@ -35,14 +57,14 @@ const forgotten = Object.fromEntries(
 export async function openGcloud(
   berth: Berth,
   scratch: Scratch,
-  { key = berth.key, env = {} }: GcloudOptions = {},
+  { key = berth.key, env = {}, proxy }: GcloudOptions = {},
 ): Promise<Gcloud> {
   const configuration = scratch.directory("gcloud");
   const keyFile = join(configuration, "key.json");
   const isSecure = berth.url.startsWith("https:");
   const server = `${isSecure ? "https" : "http"}://${berth.host}`;
   const authority = isSecure ? ["--ca", berth.ca] : [];
-  const settings = await run([...berthCommand(), "gcloud-env", "--server", server, ...authority]);
+  const settings = proxy?.settings ?? (await run([...berthCommand(), "gcloud-env", "--server", server, ...authority]));
   const all: Record<string, string | undefined> = {
     ...scratch.env,
     ...forgotten,

@@ -6,7 +6,9 @@ import { attempt, type Outcome, run } from "../harness/tools.ts";
 
 const berth = (...args: string[]): Promise<Outcome> => attempt([...berthCommand(), ...args]);
 const commands =
-  "serve gcloud-env gcloud-proxy version project service-account key iam role user group audit token".split(" ");
+  "serve gcloud-env gcloud-proxy version project service-account key iam role user group notifications audit token".split(
+    " ",
+  );
 
 describe("understood: on standard output, exit code 0", () => {
   const version = manifest.version.replaceAll(".", "\\.");
