@@ -1,7 +1,7 @@
 import type { ApiRoute } from "../access/api-route.ts";
 import type { Access } from "../access/access-control.ts";
 import { policyRoutes, type PolicyRooms } from "../access/iam/policy-routes.ts";
-import { accountNeeds, type AccountRooms, requireFound } from "./account-routes.ts";
+import { accountNeeds, type AccountRooms, requireFound } from "./account-needs.ts";
 
 /** Who may use a service account: its own policy. [IAM API v1, projects.serviceAccounts.getIamPolicy] */
 export function accountPolicyRoutes(

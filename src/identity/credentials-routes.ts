@@ -7,7 +7,7 @@ import type { Permission } from "../access/permissions.ts";
 import { ApiError } from "../http/api-error.ts";
 import type { SigningKeys } from "../keys/signing-keys.ts";
 import { serviceAccountPrincipal } from "../names/principals.ts";
-import { accountNeeds, type AccountRooms, requireFound } from "./account-routes.ts";
+import { accountNeeds, type AccountRooms, requireFound } from "./account-needs.ts";
 import type { AccessTokens } from "./access-tokens.ts";
 import type { Memberships } from "./memberships.ts";
 import { issueIdToken } from "./id-tokens.ts";

@@ -4,7 +4,7 @@ import { actorOf } from "../access/audit/audit-log.ts";
 import { ApiError } from "../http/api-error.ts";
 import type { Database } from "../metadata/database.ts";
 import type { Project, Projects } from "./projects.ts";
-import { projectNeeds, requireProject } from "./resource-manager.ts";
+import { projectNeeds, requireProject } from "./project-access.ts";
 import { disabledServices, services, setServices } from "./services.ts";
 
 const service = "serviceusage.googleapis.com";

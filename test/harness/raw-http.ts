@@ -148,6 +148,8 @@ export async function sendUntilReply(port: number, head: string, piece: Uint8Arr
       const [reply] = parseReplies(received);
       if (reply !== undefined) return reply;
       await write(socket, piece);
+      // A reply that is there is read before more is sent, however busy both sides are.
+      await new Promise((resolve) => setImmediate(resolve));
     }
     throw new Error("no reply, however much was sent");
   } finally {

@@ -11,7 +11,7 @@ import { type ProjectId } from "../../names/reference.ts";
 import { bucketResource, projectResource } from "../../names/resources.ts";
 import type { Projects } from "../projects.ts";
 import { ensureRegistry, type Registries, type Registry } from "../registries.ts";
-import { findProject } from "../resource-manager.ts";
+import { findProject } from "../project-access.ts";
 
 export const service = "storage.googleapis.com";
 
