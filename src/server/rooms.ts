@@ -36,6 +36,7 @@ import { notificationRoutes } from "../notifications/notification-routes.ts";
 import { bucketPolicyRoutes } from "../projects/storage/bucket-policies.ts";
 import { bucketRoutes } from "../projects/storage/buckets.ts";
 import { objectRoutes } from "../projects/storage/objects.ts";
+import { billingRoutes } from "../projects/billing.ts";
 import { MemberDirectory } from "../projects/member-directory.ts";
 import { projectFinder } from "../projects/find-project.ts";
 import { Projects } from "../projects/projects.ts";
@@ -180,6 +181,7 @@ export function openRooms(
     ...userRoutes(peopleRooms),
     ...groupRoutes(peopleRooms),
     ...notificationRoutes({ database, findProject, isOn: settings.pubsubEndpoint !== undefined }),
+    ...billingRoutes({ projects }),
     ...serviceUsageRoutes({ database, projects }),
     ...bucketRoutes(storageRooms),
     ...assetRoutes(storageRooms),

@@ -110,6 +110,7 @@ export const table: Record<string, Row> = {
   "POST /v3/projects/{project}:setIamPolicy": samePolicy(owners, () => "/v1/projects/my-project"),
   "POST /v1/projects/{project}:testIamPermissions": body(everybody, permissions),
   "POST /v3/projects/{project}:testIamPermissions": body(everybody, permissions),
+  "GET /v1/projects/{project}/billingInfo": viewers,
   "GET /v1/projects/{project}:searchAllResources": viewers,
   "GET /v1/operations/{operation}": organizationOnly,
   "GET /v3/operations/{operation}": organizationOnly,
