@@ -1,10 +1,11 @@
 import { LRUCache } from "lru-cache";
+import { ApiError } from "../http/api-error.ts";
 import type { Database } from "../metadata/database.ts";
 import { bumpVersion, type Freshness } from "../metadata/freshness.ts";
 import { all, first, run, type Steps } from "../metadata/statement.ts";
 import type { Member } from "../names/members.ts";
-import type { ResourceName } from "../names/resources.ts";
-import { type AuditConfig, type Binding, CompiledPolicy, type Policy } from "./iam/policy.ts";
+import { projectOf, type ResourceName } from "../names/resources.ts";
+import { type AuditConfig, type Binding, CompiledPolicy, hasOwner, type Policy } from "./iam/policy.ts";
 
 interface PolicyRow {
   etag: string;
@@ -96,18 +97,56 @@ function* writeMembers(resource: ResourceName, members: ReadonlySet<Member>): St
 }
 
 /**
- * Writes `to` for `from` in every policy that names it: `deleted:user:E?uid=U` for a user that is deleted, and back.
- * @param newEtag makes an etag that was never used
+ * Writes `deleted:user:E?uid=U` for a user that is deleted in every policy that names it; groups and service accounts
+ * alike.
+ * @throws ApiError FAILED_PRECONDITION if a project would be left without an owner
  */
-export function* renameMember(from: Member, to: Member, newEtag: string): Steps<void> {
+export function* retireMember(member: Member, uniqueId: string, newEtag: string): Steps<void> {
+  const changed = yield* replaceMember(member, deletedMember(member, uniqueId), newEtag);
+  const orphaned = changed.find(
+    ({ resource, before, after }) => projectOf(resource) !== undefined && hasOwner(before) && !hasOwner(after),
+  );
+  if (orphaned === undefined) return;
+  throw new ApiError(
+    "FAILED_PRECONDITION",
+    `${member} is the only owner of the project ${projectOf(orphaned.resource)}: give roles/owner there to somebody else first.`,
+  );
+}
+
+/** Names a member that came back again, where it is named as deleted. */
+export function* restoreMember(member: Member, uniqueId: string, newEtag: string): Steps<void> {
+  yield* replaceMember(deletedMember(member, uniqueId), member, newEtag);
+}
+
+export function deletedMember(member: Member, uniqueId: string): Member {
+  return `deleted:${member}?uid=${uniqueId}`;
+}
+
+interface ChangedPolicy {
+  resource: ResourceName;
+  before: readonly Binding[];
+  after: readonly Binding[];
+}
+
+/**
+ * Writes `to` for `from` in every policy that names it.
+ * @param to `undefined`: it is taken out
+ * @param newEtag an etag that was never used
+ */
+export function* replaceMember(from: Member, to: Member | undefined, newEtag: string): Steps<ChangedPolicy[]> {
   const rows = yield* all<{ resource: ResourceName }>("SELECT resource FROM policy_members WHERE member = ?", from);
+  const changed: ChangedPolicy[] = [];
   for (const { resource } of rows) {
     const policy = yield* readPolicy(resource);
     if (policy === undefined) continue;
-    const bindings = policy.bindings.map((binding) => ({
-      ...binding,
-      members: binding.members.map((member) => (member === from ? to : member)),
-    }));
-    yield* writePolicy(resource, { ...policy, bindings, etag: newEtag });
+    const after = policy.bindings
+      .map((binding) => ({
+        ...binding,
+        members: binding.members.flatMap((member) => (member !== from ? member : (to ?? []))),
+      }))
+      .filter(({ members }) => members.length > 0);
+    yield* writePolicy(resource, { ...policy, bindings: after, etag: newEtag });
+    changed.push({ resource, before: policy.bindings, after });
   }
+  return changed;
 }

@@ -182,7 +182,9 @@ export function holderOf(key: UsableKey): Holder {
  */
 function selfSigned({ key, scope, aud, iat, exp, sub, iss }: Assertion, host: string): Credential | undefined {
   if (sub !== undefined && sub !== iss) return undefined;
-  if (scope === undefined && !isAudience(aud, host)) return undefined;
+  // Go's library sends an empty audience beside scopes. One that is named has to be this server.
+  const isForUs = aud === undefined || aud === "" ? scope !== undefined : isAudience(aud, host);
+  if (!isForUs) return undefined;
   const expiresAt = Math.min(exp * 1000, key.expiresAt);
   return {
     holder: holderOf(key),
@@ -195,8 +197,8 @@ function selfSigned({ key, scope, aud, iat, exp, sub, iss }: Assertion, host: st
   };
 }
 
-function isAudience(audience: string | undefined, host: string): boolean {
-  const url = URL.parse(audience ?? "");
+function isAudience(audience: string, host: string): boolean {
+  const url = URL.parse(audience);
   return url !== null && url.pathname === "/" && (url.hostname === host || googleApi.test(url.hostname));
 }
 

@@ -1,5 +1,5 @@
 import { type Actor, recordChange } from "../access/audit/audit-log.ts";
-import { renameMember } from "../access/policies.ts";
+import { retireMember } from "../access/policies.ts";
 import { ApiError } from "../http/api-error.ts";
 import { bumpVersion } from "../metadata/freshness.ts";
 import { command } from "../metadata/database.ts";
@@ -79,13 +79,13 @@ export const updateGroup = command(
   },
 );
 
-/** Policies that name the group go on naming it, as deleted. @throws ApiError NOT_FOUND */
+/** Policies that name the group go on naming it, as deleted. @throws ApiError NOT_FOUND, FAILED_PRECONDITION for an only owner */
 export const deleteGroup = command("identity.deleteGroup", function* (input: GroupChange & { newEtag: string }) {
   const { uniqueId, email } = yield* requireGroup(input.email);
   yield* run("DELETE FROM groups WHERE unique_id = ?", uniqueId);
   const member = `group:${email}`;
   yield* run("DELETE FROM group_members WHERE member = ?", member);
-  yield* renameMember(member, `deleted:${member}?uid=${uniqueId}`, input.newEtag);
+  yield* retireMember(member, uniqueId, input.newEtag);
   yield* changed(email, { change: "deleted" }, input.actor, input.now);
 });
 

@@ -1,5 +1,5 @@
 import { type Actor, recordChange } from "../access/audit/audit-log.ts";
-import { renameMember } from "../access/policies.ts";
+import { restoreMember, retireMember } from "../access/policies.ts";
 import { ApiError } from "../http/api-error.ts";
 import { bumpVersion } from "../metadata/freshness.ts";
 import { command } from "../metadata/database.ts";
@@ -78,12 +78,12 @@ interface AccountEnd {
   now: number;
 }
 
-/** Policies that name the account go on naming it, as deleted. @throws ApiError NOT_FOUND */
+/** Policies that name the account go on naming it, as deleted. @throws ApiError NOT_FOUND, FAILED_PRECONDITION for an only owner */
 export const deleteAccount = command("identity.deleteAccount", function* (input: AccountEnd) {
   const { uniqueId, email, project } = yield* requireAccount(input.uniqueId);
   yield* run("UPDATE service_accounts SET deleted_at = ? WHERE unique_id = ?", input.now, uniqueId);
   const member = serviceAccountPrincipal(email);
-  yield* renameMember(member, `deleted:${member}?uid=${uniqueId}`, input.newEtag);
+  yield* retireMember(member, uniqueId, input.newEtag);
   yield* run("DELETE FROM group_members WHERE member = ?", member);
   yield* bumpVersion("identity");
   yield* recordChange(input.actor, serviceAccountResource(project, uniqueId), { email, change: "deleted" }, input.now);
@@ -106,7 +106,7 @@ export const undeleteAccount = command(
     }
     yield* run("UPDATE service_accounts SET deleted_at = NULL WHERE unique_id = ?", uniqueId);
     const member = serviceAccountPrincipal(email);
-    yield* renameMember(`deleted:${member}?uid=${uniqueId}`, member, input.newEtag);
+    yield* restoreMember(member, uniqueId, input.newEtag);
     yield* bumpVersion("identity");
     yield* recordChange(
       input.actor,

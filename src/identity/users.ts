@@ -1,5 +1,5 @@
 import { type Actor, recordChange } from "../access/audit/audit-log.ts";
-import { renameMember } from "../access/policies.ts";
+import { retireMember } from "../access/policies.ts";
 import { ApiError } from "../http/api-error.ts";
 import { bumpVersion } from "../metadata/freshness.ts";
 import { command } from "../metadata/database.ts";
@@ -125,13 +125,13 @@ interface UserEnd {
   now: number;
 }
 
-/** Policies that name the user go on naming it, as deleted. @throws ApiError NOT_FOUND */
+/** Policies that name the user go on naming it, as deleted. @throws ApiError NOT_FOUND, FAILED_PRECONDITION for an only owner */
 export const deleteUser = command("identity.deleteUser", function* (input: UserEnd) {
   const { unique_id: id, email } = yield* requireUser(input.email);
   yield* run("UPDATE users SET deleted_at = ?, password_hash = NULL WHERE unique_id = ?", input.now, id);
   yield* run("DELETE FROM refresh_tokens WHERE user_id = ?", id);
   const member = userPrincipal(email);
-  yield* renameMember(member, `deleted:${member}?uid=${id}`, input.newEtag);
+  yield* retireMember(member, id, input.newEtag);
   yield* run("DELETE FROM group_members WHERE member = ?", member);
   yield* bumpVersion("identity");
   yield* recordChange(input.actor, userResource(email), { change: "deleted" }, input.now);

@@ -14,6 +14,11 @@ export function projectResource(project: ProjectId): ResourceName {
   return projects + project;
 }
 
+/** The project that a resource is; `undefined` for any other resource. */
+export function projectOf(resource: ResourceName): ProjectId | undefined {
+  return resource.startsWith(projects) ? (resource.slice(projects.length) as ProjectId) : undefined;
+}
+
 export function bucketResource(bucket: string): ResourceName {
   return buckets + bucket;
 }

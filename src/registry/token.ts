@@ -13,7 +13,7 @@ import { anonymousMessage, badCredentialMessage, unauthorized } from "./challeng
 import type { RegistryCall } from "./context.ts";
 import { apiVersion } from "./replies.ts";
 import { requireService } from "./service-check.ts";
-import { actionPermissions, parseScope, type Scope } from "./scopes.ts";
+import { actionPermissions, catalogResource, parseScope, type Scope } from "./scopes.ts";
 
 /** Docker and gcloud get a new token by themselves when one ends. */
 const lifetime = 3600;
@@ -76,7 +76,12 @@ export async function issueToken(call: RegistryCall, scopes: readonly string[]):
 
 async function grantedActions(call: RegistryCall, scope: Scope): Promise<string[]> {
   const { project } = scope;
-  if (project === undefined) return call.identity.caller.principal === anonymous ? [] : scope.actions;
+  // What stands in the catalog is asked when it is listed; the credential has to be made for listing at all.
+  if (project === undefined) {
+    const { caller } = call.identity;
+    const mayList = caller.principal !== anonymous && withinBounds(caller, "storage.objects.list", catalogResource);
+    return mayList ? scope.actions : [];
+  }
   const { name: host } = call.requested.host;
   const resource = repositoryResource(bucketName(host, project), scope.name);
   // A token that was made for less gets no more by being shown again.

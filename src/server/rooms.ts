@@ -158,6 +158,7 @@ export function openRooms(
     ...auditRoutes({
       database,
       findProject,
+      projectCreatedAt: async (project) => (await projects.find(project))?.createdAt ?? 0,
       organization: () => projects.organization(),
       flush: () => journal.flush(),
     }),

@@ -10,6 +10,8 @@ let robot: Account;
 let other: Account;
 let key: KeyObject;
 let keyId: string;
+/** Whether what is signed names the token endpoint as its audience, as assertions do; tokens in their own right name none. */
+let isAssertion = true;
 const strangersKey = generateKeyPairSync("rsa", { modulusLength: 2048 });
 
 beforeAll(async () => {
@@ -29,7 +31,8 @@ type Claims = Record<string, unknown>;
 const good = (): Claims => {
   const { email } = robot;
   const scope = "https://www.googleapis.com/auth/cloud-platform";
-  return { iss: email, sub: email, aud: `${berth.url}/token`, scope, iat: seconds(), exp: seconds() + 3600 };
+  const aud = isAssertion ? `${berth.url}/token` : undefined;
+  return { iss: email, sub: email, aud, scope, iat: seconds(), exp: seconds() + 3600 };
 };
 
 function signed(claims: object | string, header: object = {}, privateKey: KeyObject = key): string {
@@ -104,6 +107,8 @@ const attacks: Record<string, () => string> = {
 
 for (const [place, take] of Object.entries(places)) {
   describe(`${place} does not take a JWT with`, () => {
+    beforeAll(() => void (isAssertion = place === "the token endpoint"));
+    afterAll(() => void (isAssertion = true));
     test("(one that is in order it does)", async () => {
       expect(await take(signed(good()))).toBe(true);
     });
@@ -141,6 +146,18 @@ describe("a token of one kind is none of another", () => {
     }
   });
 
+  test("what is exchanged for a registry token is no wider for it", async () => {
+    const statusWith = async (scope: string): Promise<number> => {
+      const { access_token } = await tokenFor({ assertion: signed({ ...good(), scope }) });
+      const headers = { authorization: bearer(access_token as string) };
+      const exchanged = await fetch(`${berth.url}/v2/token?scope=registry:catalog:*`, { headers });
+      const { token } = (await exchanged.json()) as { token: string };
+      return (await fetch(`${berth.url}/v2/_catalog`, { headers: { authorization: bearer(token) } })).status;
+    };
+    expect(await statusWith("https://www.googleapis.com/auth/devstorage.read_only")).toBe(200);
+    expect(await statusWith("openid")).toBe(401);
+  });
+
   test("our own key does not make one kind into another", async () => {
     const { access_token } = await tokenFor({ assertion: signed(good()) });
     const { header, claims } = readToken(access_token as string);
@@ -162,6 +179,17 @@ describe("a token of one kind is none of another", () => {
     expect(await take(signed({ ...good(), aud: "https://oauth2.googleapis.com/token" }))).toBe(true);
     for (const aud of ["https://evil.example/token", berth.url, "", undefined, [`${berth.url}/token`, "x"]]) {
       expect([aud, await take(signed({ ...good(), aud }))]).toEqual([aud, false]);
+    }
+  });
+
+  test("a self-signed token with scopes is for no other server that it names", async () => {
+    const takesFor = (aud: unknown): Promise<boolean> => takes("/v1/projects", bearer(signed({ ...good(), aud })));
+    // Go's library writes an empty one.
+    for (const aud of [undefined, "", `${berth.url}/`, "https://storage.googleapis.com/"]) {
+      expect([aud, await takesFor(aud)]).toEqual([aud, true]);
+    }
+    for (const aud of ["https://evil.example/", "https://evil.example/token", `${berth.url}/token`, ["x"]]) {
+      expect([aud, await takesFor(aud)]).toEqual([aud, false]);
     }
   });
 

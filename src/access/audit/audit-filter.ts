@@ -28,7 +28,7 @@ const textFields: Record<string, string> = {
 
 const severities: Record<string, string> = {
   ERROR: "json_extract(detail, '$.refused') IS NOT NULL",
-  NOTICE: "log = 'activity'",
+  NOTICE: "log IN ('activity', 'system_event')",
   INFO: "log = 'data_access'",
 };
 

@@ -26,7 +26,7 @@ export function actorFor({ principal, keyId, delegation }: Caller, accesses: rea
 }
 
 /** The logs that Cloud Audit Logs has; a denial is its own. [Cloud Logging, "Cloud Audit Logs overview"] */
-export type LogName = "activity" | "data_access" | "policy";
+export type LogName = "activity" | "data_access" | "policy" | "system_event";
 
 /** What is written for one call, or for equal ones together. */
 export interface AuditEntry {
@@ -46,12 +46,28 @@ export function* recordChange(actor: Actor, resource: ResourceName, detail: obje
   yield* insertEntry({ log: "activity", actor, resource, detail, granted: true, at, count: 1, firstAt: at });
 }
 
+/** The entry of what the server did by itself, for nobody. [Cloud Logging, "System Event audit logs"] */
+export function* recordEvent(
+  { service, method }: Pick<Call, "service" | "method">,
+  { resource, project }: Pick<Access, "resource" | "project">,
+  detail: object,
+  at: number,
+): Steps<void> {
+  const call = { service, method, clientAddress: "", userAgent: "", requestId: "" };
+  const actor = { principal: "", keyId: "", delegation: [], call, accesses: [] };
+  yield* insertEntry(
+    { log: "system_event", actor, resource, detail, granted: true, at, count: 1, firstAt: at },
+    project,
+  );
+}
+
 /** Entries of calls that changed nothing: denials, reads. */
 export const recordEntries = command("access.recordEntries", function* (entries: readonly AuditEntry[]) {
   for (const entry of entries) yield* insertEntry(entry);
 });
 
-function* insertEntry({ log, actor, resource, detail, granted, at, count, firstAt }: AuditEntry): Steps<void> {
+function* insertEntry(entry: AuditEntry, project: ProjectId | undefined = projectOf(entry.actor.accesses)): Steps<void> {
+  const { log, actor, resource, detail, granted, at, count, firstAt } = entry;
   const { principal, keyId, delegation, call, accesses } = actor;
   const authorization = accesses.map((access) => ({
     resource: access.resource,
@@ -70,7 +86,7 @@ function* insertEntry({ log, actor, resource, detail, granted, at, count, firstA
     call.clientAddress,
     JSON.stringify(detail),
     log,
-    projectOf(accesses) ?? null,
+    project ?? null,
     call.service,
     call.userAgent.slice(0, maxUserAgent),
     keyId,

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { ApiError } from "../../http/api-error.ts";
 import type { Database } from "../../metadata/database.ts";
-import { all, inList, type SqlValue, type Steps } from "../../metadata/statement.ts";
+import { all, type SqlValue, type Steps } from "../../metadata/statement.ts";
 import type { ProjectId } from "../../names/reference.ts";
 import { organizationResource, projectResource } from "../../names/resources.ts";
 import type { Access } from "../access-control.ts";
@@ -18,13 +18,15 @@ const exportChunk = 1000;
 interface AuditRooms {
   database: Database;
   findProject(named: string): Promise<ProjectId | undefined>;
+  /** When the project was made: what is older was another's of the same name. */
+  projectCreatedAt(project: ProjectId): Promise<number>;
   organization(): string | Promise<string>;
   /** Writes what is still in memory, so that a query sees what was done before it. */
   flush(): Promise<void>;
 }
 
 interface Scope {
-  projects: ProjectId[];
+  projects: { id: ProjectId; since: number }[];
   /** Whether entries of no project, and of all of them, are asked for. */
   organization: boolean;
 }
@@ -112,13 +114,14 @@ async function needsOf(rooms: AuditRooms, names: readonly string[]): Promise<Acc
 }
 
 async function scopeOf(rooms: AuditRooms, names: readonly string[]): Promise<Scope> {
-  const projects = await Promise.all(
+  const found = await Promise.all(
     names
       .filter((name) => name.startsWith("projects/"))
       .map((name) => rooms.findProject(name.slice("projects/".length))),
   );
+  const ids = [...new Set(found.filter((project) => project !== undefined))];
   return {
-    projects: projects.filter((project) => project !== undefined),
+    projects: await Promise.all(ids.map(async (id) => ({ id, since: await rooms.projectCreatedAt(id) }))),
     organization: names.some((name) => name.startsWith("organizations/")),
   };
 }
@@ -132,9 +135,9 @@ function* selectEntries(
   limit: number,
 ): Steps<AuditRow[]> {
   const condition = parseAuditFilter(filter);
-  const list = inList(scope.projects);
-  const inScope = scope.organization ? "1 = 1" : `project_id IN (${list.marks})`;
-  const params: SqlValue[] = scope.organization ? [] : [...list.padded];
+  const ofProjects = scope.projects.map(() => "(project_id = ? AND at >= ?)").join(" OR ") || "1 = 0";
+  const inScope = scope.organization ? "1 = 1" : `(${ofProjects})`;
+  const params: SqlValue[] = scope.organization ? [] : scope.projects.flatMap(({ id, since }) => [id, since]);
   const from = after === undefined ? "1 = 1" : ascending ? "id > ?" : "id < ?";
   return yield* all<AuditRow>(
     `SELECT ${auditColumns} FROM audit_log WHERE ${inScope} AND ${condition.sql} AND ${from}

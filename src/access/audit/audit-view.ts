@@ -33,6 +33,8 @@ const refusals: Record<string, { code: number; message: string }> = {
   policy: { code: 7, message: "PERMISSION_DENIED" },
 };
 
+const changes = new Set(["activity", "system_event"]);
+
 /** An entry as Cloud Logging shows those of Cloud Audit Logs. [google.cloud.audit.AuditLog; LogEntry] */
 export function viewEntry(row: AuditRow, organization: string): object {
   const detail = JSON.parse(row.detail) as { refused?: string };
@@ -44,7 +46,7 @@ export function viewEntry(row: AuditRow, organization: string): object {
     logName: `${parent}/logs/cloudaudit.googleapis.com%2F${row.log}`,
     insertId: String(row.id),
     timestamp: new Date(row.at).toISOString(),
-    severity: denied === undefined ? (row.log === "activity" ? "NOTICE" : "INFO") : "ERROR",
+    severity: denied === undefined ? (changes.has(row.log) ? "NOTICE" : "INFO") : "ERROR",
     resource: {
       type: "audited_resource",
       labels: {
@@ -63,7 +65,7 @@ export function viewEntry(row: AuditRow, organization: string): object {
       resourceName: row.resource.replace(/^\/\/[^/]+\//, ""),
       authenticationInfo: {
         ...(email !== undefined && { principalEmail: email }),
-        principalSubject: row.principal,
+        ...(row.principal !== "" && { principalSubject: row.principal }),
         ...(row.key_id !== "" && {
           serviceAccountKeyName: `//iam.googleapis.com/projects/-/serviceAccounts/${email}/keys/${row.key_id}`,
         }),

@@ -23,6 +23,14 @@ export interface Policy {
   auditConfigs: AuditConfig[];
 }
 
+/** Whether somebody who exists owns what the bindings are of, now and always. */
+export function hasOwner(bindings: readonly Binding[]): boolean {
+  return bindings.some(
+    ({ role, condition, members }) =>
+      role === "roles/owner" && condition === undefined && members.some((member) => !member.startsWith("deleted:")),
+  );
+}
+
 /** A role that somebody has, and the condition it hangs on. */
 export interface RoleGrant {
   role: string;

@@ -27,7 +27,7 @@ export class Roles {
     freshness.whenChanged("access", () => this.#custom.clear());
   }
 
-  /** A role that does not exist, or that was deleted, permits nothing. */
+  /** A role that does not exist, that was deleted or whose stage is DISABLED permits nothing. [IAM, "RoleLaunchStage"] */
   permissionsOf(role: string): ReadonlySet<string> | Promise<ReadonlySet<string>> {
     return predefinedPermissions.get(role) ?? this.#custom.get(role) ?? this.#load(role);
   }
@@ -47,7 +47,7 @@ export class Roles {
 
   async #load(role: string): Promise<ReadonlySet<string>> {
     const row = await this.#database.readRow<{ permissions: string }>(
-      "SELECT permissions FROM custom_roles WHERE name = ? AND deleted_at IS NULL",
+      "SELECT permissions FROM custom_roles WHERE name = ? AND deleted_at IS NULL AND stage <> 'DISABLED'",
       role,
     );
     const permissions = row === undefined ? noPermissions : new Set(JSON.parse(row.permissions) as string[]);

@@ -3,7 +3,7 @@ import { command } from "../../metadata/database.ts";
 import type { ResourceName } from "../../names/resources.ts";
 import { type Actor, recordChange } from "../audit/audit-log.ts";
 import { readPolicy, writePolicy } from "../policies.ts";
-import type { AuditConfig, Binding, Policy } from "./policy.ts";
+import { type AuditConfig, type Binding, hasOwner, type Policy } from "./policy.ts";
 
 interface SetPolicyInput {
   resource: ResourceName;
@@ -46,13 +46,6 @@ const conditionsWouldBeLost =
   "The policy has conditions: read it with requestedPolicyVersion 3 and set it with version 3, or they would be lost.";
 const noOwner =
   "The policy leaves the project without an owner: roles/owner must have a member that exists, without a condition.";
-
-function hasOwner(bindings: readonly Binding[]): boolean {
-  return bindings.some(
-    ({ role, condition, members }) =>
-      role === "roles/owner" && condition === undefined && members.some((member) => !member.startsWith("deleted:")),
-  );
-}
 
 /** What was added and taken away, as Google's audit log tells it. [IAM, "AuditData", BindingDelta] */
 function deltas(before: readonly Binding[], after: readonly Binding[]): object[] {
