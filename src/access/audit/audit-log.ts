@@ -66,7 +66,10 @@ export const recordEntries = command("access.recordEntries", function* (entries:
   for (const entry of entries) yield* insertEntry(entry);
 });
 
-function* insertEntry(entry: AuditEntry, project: ProjectId | undefined = projectOf(entry.actor.accesses)): Steps<void> {
+function* insertEntry(
+  entry: AuditEntry,
+  project: ProjectId | undefined = projectOf(entry.actor.accesses),
+): Steps<void> {
   const { log, actor, resource, detail, granted, at, count, firstAt } = entry;
   const { principal, keyId, delegation, call, accesses } = actor;
   const authorization = accesses.map((access) => ({

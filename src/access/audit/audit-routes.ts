@@ -58,14 +58,14 @@ export function auditRoutes(rooms: AuditRooms): ApiRoute[] {
         const ascending = !/^timestamp desc$/i.test((body.orderBy ?? "timestamp asc").trim());
         const size = Math.min(Math.max(body.pageSize ?? 50, 1), maxPage);
         const rows = await rooms.database.read(
-          selectEntries(scope, body.filter ?? "", ascending, readToken(body.pageToken), size + 1),
+          selectEntries(scope, body.filter ?? "", { ascending, after: readToken(body.pageToken), limit: size + 1 }),
         );
         const shown = rows.slice(0, size);
         const last = shown.at(-1);
         const organization = await rooms.organization();
         return {
           ...(shown.length > 0 && { entries: shown.map((row) => viewEntry(row, organization)) }),
-          ...(rows.length > size && last !== undefined && { nextPageToken: String(last.id) }),
+          ...(rows.length > size && last !== undefined && { nextPageToken: `${last.at}.${last.id}` }),
         };
       },
     }),
@@ -126,49 +126,57 @@ async function scopeOf(rooms: AuditRooms, names: readonly string[]): Promise<Sco
   };
 }
 
-/** @param after the id of the last entry seen, in the direction of the listing */
+/** An entry's place in the order of time. */
+type Place = Pick<AuditRow, "at" | "id">;
+
+/**
+ * Entries in the order of time, in which the indexes stand: of a long log only what is shown is read.
+ * @param after the last entry seen, in the direction of the listing
+ */
 function* selectEntries(
   scope: Scope,
   filter: string,
-  ascending: boolean,
-  after: number | undefined,
-  limit: number,
+  { ascending, after, limit }: { ascending: boolean; after: Place | undefined; limit: number },
 ): Steps<AuditRow[]> {
   const condition = parseAuditFilter(filter);
   const ofProjects = scope.projects.map(() => "(project_id = ? AND at >= ?)").join(" OR ") || "1 = 0";
   const inScope = scope.organization ? "1 = 1" : `(${ofProjects})`;
   const params: SqlValue[] = scope.organization ? [] : scope.projects.flatMap(({ id, since }) => [id, since]);
-  const from = after === undefined ? "1 = 1" : ascending ? "id > ?" : "id < ?";
+  const [further, direction] = ascending ? [">", "ASC"] : ["<", "DESC"];
+  const from = after === undefined ? "1 = 1" : `at ${further}= ? AND (at, id) ${further} (?, ?)`;
   return yield* all<AuditRow>(
     `SELECT ${auditColumns} FROM audit_log WHERE ${inScope} AND ${condition.sql} AND ${from}
-       ORDER BY id ${ascending ? "ASC" : "DESC"} LIMIT ?`,
+       ORDER BY at ${direction}, id ${direction} LIMIT ?`,
     ...params,
     ...condition.params,
-    ...(after === undefined ? [] : [after]),
+    ...(after === undefined ? [] : [after.at, after.at, after.id]),
     limit,
   );
 }
 
-function readToken(token: string | undefined): number | undefined {
+function readToken(token: string | undefined): Place | undefined {
   if (token === undefined || token === "") return undefined;
-  if (!/^\d{1,15}$/.test(token)) throw new ApiError("INVALID_ARGUMENT", "pageToken: it is not one that was given out.");
-  return Number(token);
+  const [, at, id] = /^(\d{1,15})\.(\d{1,15})$/.exec(token) ?? [];
+  if (at !== undefined && id !== undefined) return { at: Number(at), id: Number(id) };
+  throw new ApiError("INVALID_ARGUMENT", "pageToken: it is not one that was given out.");
 }
 
 /** All entries, a line each, read piece by piece as the client takes them. */
 function lines(rooms: AuditRooms, scope: Scope, filter: string): ReadableStream<Uint8Array> {
-  let after: number | undefined;
+  let after: Place | undefined;
   const encoder = new TextEncoder();
   return new ReadableStream({
     async pull(controller) {
-      const rows = await rooms.database.read(selectEntries(scope, filter, true, after, exportChunk));
+      const rows = await rooms.database.read(
+        selectEntries(scope, filter, { ascending: true, after, limit: exportChunk }),
+      );
       const organization = await rooms.organization();
       if (rows.length > 0) {
         controller.enqueue(
           encoder.encode(rows.map((row) => `${JSON.stringify(viewEntry(row, organization))}\n`).join("")),
         );
       }
-      after = rows.at(-1)?.id;
+      after = rows.at(-1);
       if (rows.length < exportChunk) controller.close();
     },
   });
