@@ -21,6 +21,9 @@ beforeAll(async () => {
   await site.text("service-account", "create", "two");
   using database = new Database(join(site.berth.data, "berth.db"), { readwrite: true });
   database.run("PRAGMA busy_timeout = 5000");
+  // Entries older than the project are another's of its name.
+  database.run("UPDATE projects SET created_at = 1600000000000");
+  database.run("UPDATE versions SET value = value + 1 WHERE name = 'projects'");
   database.run(
     `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
      INSERT INTO audit_log (at, principal, method, resource, request_id, client_address, detail, project_id)
