@@ -142,7 +142,7 @@ export function* replaceMember(from: Member, to: Member | undefined, newEtag: st
     const after = policy.bindings
       .map((binding) => ({
         ...binding,
-        members: binding.members.flatMap((member) => (member !== from ? member : (to ?? []))),
+        members: [...new Set(binding.members.flatMap((member) => (member !== from ? member : (to ?? []))))],
       }))
       .filter(({ members }) => members.length > 0);
     yield* writePolicy(resource, { ...policy, bindings: after, etag: newEtag });

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { type ApiCall, type ApiRoute, apiRoute } from "../access/api-route.ts";
+import { newEtag } from "../access/iam/etag.ts";
 import { ApiError } from "../http/api-error.ts";
 import { randomDigits } from "../names/identifiers.ts";
 import { parseMember } from "../names/members.ts";
@@ -105,6 +106,7 @@ async function finish(rooms: ProviderRooms, { path, query, headers, server, call
     email: claims.email,
     displayName: claims.displayName,
     groups: [...new Set(groups)].map((email) => ({ email, newUniqueId: randomDigits(21) })),
+    newEtag: newEtag(),
     call,
     now,
   });

@@ -1,5 +1,6 @@
 import { recordChange } from "../access/audit/audit-log.ts";
 import type { Call } from "../access/caller.ts";
+import { replaceMember } from "../access/policies.ts";
 import { ApiError } from "../http/api-error.ts";
 import { bumpVersion } from "../metadata/freshness.ts";
 import { command } from "../metadata/database.ts";
@@ -16,6 +17,7 @@ interface ProviderSignIn {
   displayName: string;
   /** Addresses of the groups that the provider names, each with an id for one that is new. */
   groups: { email: string; newUniqueId: string }[];
+  newEtag: string;
   call: Call;
   now: number;
 }
@@ -58,14 +60,7 @@ export const signInThroughProvider = command(
         input.displayName,
         id,
       );
-      // Memberships go by address.
-      if (known.email !== input.email) {
-        yield* run(
-          "DELETE FROM group_members WHERE member = ? AND source = ?",
-          userPrincipal(known.email),
-          input.issuer,
-        );
-      }
+      if (known.email !== input.email) yield* moveRights(known.email, input);
     }
     const groups = yield* syncGroups(input);
     const isSame = known?.email === input.email && groups.added.length + groups.removed.length === 0;
@@ -79,6 +74,24 @@ export const signInThroughProvider = command(
     return id;
   },
 );
+
+/**
+ * Policies and groups name people by their addresses: they follow a person to a new one. Whoever has the old one next
+ * is somebody else.
+ */
+function* moveRights(from: string, { email, issuer, newEtag }: ProviderSignIn): Steps<void> {
+  const [old, young] = [userPrincipal(from), userPrincipal(email)];
+  yield* replaceMember(old, young, newEtag);
+  yield* run("DELETE FROM group_members WHERE member = ? AND source = ?", old, issuer);
+  yield* run(
+    `INSERT INTO group_members (group_id, member, source, created_at)
+       SELECT group_id, ?, source, created_at FROM group_members WHERE member = ?
+       ON CONFLICT (group_id, member, source) DO NOTHING`,
+    young,
+    old,
+  );
+  yield* run("DELETE FROM group_members WHERE member = ?", old);
+}
 
 /** Answers the groups that were added and taken away. */
 function* syncGroups({ email, issuer, groups, now }: ProviderSignIn): Steps<{ added: string[]; removed: string[] }> {

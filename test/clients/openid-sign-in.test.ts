@@ -123,11 +123,21 @@ test("who has left a group there is out of it with the next sign-in", async () =
 });
 
 test("a new address at the provider is the same person's; another person does not get it", async () => {
+  const path = "/v1/projects/moved-project";
+  await mustCall(berth, "POST", "/v1/projects", { projectId: "moved-project" });
+  const read = () => mustCall<{ bindings: { members: string[] }[] }>(berth, "POST", `${path}:getIamPolicy`, {});
+  const policy = await read();
+  const bindings = [...policy.bindings, { role: "roles/viewer", members: ["user:ann@example.com"] }];
+  await mustCall(berth, "POST", `${path}:setIamPolicy`, { policy: { ...policy, bindings } });
   provider.people.set("ann", { email: "ann.smith@example.com", email_verified: true, groups: ["Dev Ops"] });
-  await tokensOf("ann");
+  // What was hers by name is so under the new one, and not the next holder's of the old one.
+  expect((await projectsSeenBy(await tokensOf("ann"))).sort()).toEqual(["moved-project", "my-project"]);
+  expect((await read()).bindings.flatMap(({ members }) => members)).not.toContain("user:ann@example.com");
+  provider.people.set("newcomer", { email: "ann@example.com", email_verified: true });
+  expect(await projectsSeenBy(await tokensOf("newcomer"))).toEqual([]);
   const users = await mustCall<{ users: { email: string }[] }>(berth, "GET", "/berth/v1/users");
   const theirs = users.users.map(({ email }) => email).filter((email) => email.startsWith("ann"));
-  expect(theirs).toEqual(["ann.smith@example.com"]);
+  expect(theirs).toEqual(["ann.smith@example.com", "ann@example.com"]);
   provider.people.set("eve", { email: "ann.smith@example.com", email_verified: true });
   const page = await signIn("eve", randomBytes(32).toString("base64url"));
   expect([page.status, page.html]).toEqual([400, expect.stringContaining("is another user")]);
