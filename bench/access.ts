@@ -90,6 +90,7 @@ async function measureAuthorization(): Promise<Record<"first" | "warm" | "afterC
         keyId: "",
         tokenIds: [],
         delegation: [],
+        origins: [],
         bounds: undefined,
         issuedAt: 0,
       });

@@ -103,6 +103,7 @@ async function callerOf({ memberships }: Door, { principal, sets, bounds, issued
     keyId: "",
     tokenIds: [],
     delegation: [],
+    origins: [],
     bounds: bounds?.map(({ resource, permissions }) => ({ resource, permissions: new Set(permissions) as never })),
     issuedAt,
   };
@@ -135,6 +136,7 @@ const roles = [
   "roles/viewer",
   "roles/storage.objectViewer",
   "roles/storage.admin",
+  "roles/storage.legacyBucketWriter",
   "roles/iam.serviceAccountTokenCreator",
   "projects/p/roles/mine",
   "roles/none",

@@ -140,7 +140,7 @@ export class AccessControl {
    */
   async reach(caller: Caller, access: Access): Promise<"all" | "some" | "none"> {
     if (await this.isAllowed(caller, access)) return "all";
-    return (await this.#holds(caller, access, { conditional: false }, "assume")) ? "some" : "none";
+    return (await this.#isPermitted(caller, access, { conditional: false }, "assume")) ? "some" : "none";
   }
 
   #remembered(caller: Caller, { permission, resource }: Access): Decision | undefined {
@@ -160,7 +160,8 @@ export class AccessControl {
   }
 
   async #refusal(caller: Caller, access: Access, trace: Trace): Promise<Refusal["refused"] | undefined> {
-    if (!(await this.#holds(caller, access, trace))) return caller.principal === anonymous ? "anonymous" : "policy";
+    if (!(await this.#isPermitted(caller, access, trace)))
+      return caller.principal === anonymous ? "anonymous" : "policy";
     return (await this.#isWithinBounds(caller, access)) ? undefined : "bounds";
   }
 
@@ -170,8 +171,19 @@ export class AccessControl {
     return caller.issuedAt >= ((await this.#hierarchy.projectState(project))?.credentialsSince ?? 0);
   }
 
+  /** Whether the caller holds the permission, or those that stand for it. */
+  async #isPermitted(caller: Caller, access: Access, trace: Trace, conditions: Conditions = "ask"): Promise<boolean> {
+    if (await this.#holds(caller, access, trace, conditions)) return true;
+    const others = isObject(access.resource) ? impliedBy[access.permission] : undefined;
+    if (others === undefined) return false;
+    for (const permission of others) {
+      if (!(await this.#holds(caller, { ...access, permission }, trace, conditions))) return false;
+    }
+    return true;
+  }
+
   /** Whether any policy from the resource up to the organisation gives the caller a role with the permission. */
-  async #holds(caller: Caller, access: Access, trace: Trace, conditions: Conditions = "ask"): Promise<boolean> {
+  async #holds(caller: Caller, access: Access, trace: Trace, conditions: Conditions): Promise<boolean> {
     const { project, resource } = access;
     if (project !== undefined) {
       const state = await this.#hierarchy.projectState(project);
@@ -240,6 +252,23 @@ export class AccessControl {
     const context = { time: this.#now(), resourceName: name, resourceType: type, resourceService: service };
     return condition.holds(context);
   }
+}
+
+const pushes: readonly Permission[] = ["storage.objects.create", "storage.buckets.get"];
+
+/**
+ * Who may push images to a repository may also read it: so is Container Registry's role for it documented,
+ * `roles/storage.legacyBucketWriter`, which holds no permission to read; and clients look before they push.
+ * [Container Registry, "Configuring access control"]
+ */
+const impliedBy: Partial<Record<Permission, readonly Permission[]>> = {
+  "storage.objects.get": pushes,
+  "storage.objects.list": pushes,
+};
+
+function isObject(resource: ResourceName): boolean {
+  const bucket = bucketOf(resource);
+  return bucket !== undefined && resource.startsWith("/objects/", bucket.length);
 }
 
 /** Reads whose audit is a project's choice. [Cloud Storage, "Cloud Audit Logs", audited operations] */

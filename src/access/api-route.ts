@@ -13,8 +13,10 @@ export interface ApiCall<Body = unknown> {
   caller: Caller;
   call: Call;
   headers: Headers;
-  /** `https://HOST`, as the client asked for it. */
+  /** `https://HOST[:PORT]`, as the client asked for it. */
   server: string;
+  /** The same without scheme and port. */
+  host: string;
   now: number;
 }
 

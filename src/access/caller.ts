@@ -12,6 +12,12 @@ export interface Bound {
   permissions: ReadonlySet<Permission>;
 }
 
+/** An account that a credential was made by, and when the credential of its own was made, in ms; 0 for one without an age. */
+export interface Origin {
+  accountId: string;
+  issuedAt: number;
+}
+
 /** Who calls, as far as the credential tells; not what they may do. */
 export interface Caller {
   principal: Principal;
@@ -23,6 +29,8 @@ export interface Caller {
   tokenIds: readonly string[];
   /** Who acts as the principal, the nearest last; empty where it acts itself. */
   delegation: readonly Principal[];
+  /** The accounts that the credential goes back to, by impersonation, the principal's own last: see `Holder`. */
+  origins: readonly Origin[];
   /** `undefined`: a credential of its owner's full reach. */
   bounds: readonly Bound[] | undefined;
   /** When the credential was made, in ms; 0 for one without an age. */

@@ -45,7 +45,16 @@ export interface WorldAccess {
 }
 
 export function isAllowed(world: World, caller: WorldCaller, access: WorldAccess): boolean {
-  return holdsRole(world, caller, access) && isWithinCredential(world, caller, access);
+  return (
+    (holdsRole(world, caller, access) || mayPush(world, caller, access)) && isWithinCredential(world, caller, access)
+  );
+}
+
+/** "Push (Read & Write): read from and write to the registry." [Container Registry, "Configuring access control"] */
+function mayPush(world: World, caller: WorldCaller, access: WorldAccess): boolean {
+  const isRead = access.permission === "storage.objects.get" && access.resource.includes("/objects/");
+  const held = (permission: string): boolean => holdsRole(world, caller, { ...access, permission });
+  return isRead && held("storage.objects.create") && held("storage.buckets.get");
 }
 
 /** "A principal has access if any allow policy on the resource or above grants it": union, and nothing else. */

@@ -1,5 +1,5 @@
-import ipaddr from "ipaddr.js";
 import { LRUCache } from "lru-cache";
+import { clientNetwork, isLoopback } from "./client-network.ts";
 
 /** The window that requests are counted in, in ms. [Container Registry, "Quotas and limits"] */
 export const quotaWindow = 10 * 60_000;
@@ -23,9 +23,9 @@ export class RequestQuota {
 
   /** Counts a request; answers the seconds until the next one is taken, or 0 if this one is. */
   take(address: string): number {
-    if (this.#limit === 0) return 0;
-    const client = clientOf(address);
-    if (client === undefined) return 0;
+    // The machine itself is not counted, nor who has no address.
+    if (this.#limit === 0 || address === "" || isLoopback(address)) return 0;
+    const client = clientNetwork(address);
     const now = this.#now();
     let count = this.#counts.get(client);
     if (count === undefined || now - count.since >= quotaWindow) {
@@ -35,12 +35,4 @@ export class RequestQuota {
     count.requests++;
     return count.requests <= this.#limit ? 0 : Math.ceil((count.since + quotaWindow - now) / 1000);
   }
-}
-
-/** An IPv6 client has a /64 to itself. The machine itself is not counted. */
-function clientOf(address: string): string | undefined {
-  if (address.startsWith("127.") || !ipaddr.isValid(address)) return undefined;
-  const parsed = ipaddr.process(address);
-  if (parsed.range() === "loopback") return undefined;
-  return parsed.kind() === "ipv4" ? parsed.toString() : parsed.toNormalizedString().split(":").slice(0, 4).join(":");
 }

@@ -38,6 +38,7 @@ export class ServiceAgents {
       keyId: "",
       tokenIds: [],
       delegation: [],
+      origins: [],
       bounds: undefined,
       issuedAt: 0,
     };

@@ -6,6 +6,7 @@ import type { AccessTokens } from "./access-tokens.ts";
 import { type Assertion, readAssertion } from "./assertions.ts";
 import type { Holder } from "./holder.ts";
 import { parseKeyFile, provesKey } from "./key-files.ts";
+import type { OwnNames } from "./own-names.ts";
 import type { Memberships } from "./memberships.ts";
 import { boundsOfScopes } from "./oauth-scopes.ts";
 import type { RegistryToken, RegistryTokens } from "./registry-tokens.ts";
@@ -44,16 +45,21 @@ interface Known {
   generation: number;
 }
 
-const nobody: Holder = { principal: anonymous, accountId: "", keyId: "", tokenIds: [], sets: [], delegation: [] };
+const nobody: Holder = {
+  principal: anonymous,
+  accountId: "",
+  keyId: "",
+  tokenIds: [],
+  sets: [],
+  delegation: [],
+  origins: [],
+};
 
 /** How long a key file that has proved itself is believed without a new proof; its state is looked at each time. */
 const provenFor = 10 * 60_000;
 
 /** User names with an access token, or a JWT that a service account signed, as the password. */
 const tokenUser = /^(?:oauth2accesstoken|_token|_dcgcloud_token|_dcgcr_[0-9_]+_token)$/;
-
-/** Hosts of Google's APIs, in whose place this server answers. */
-const googleApi = /^(?:[a-z0-9-]+\.)?googleapis\.com$/;
 
 interface AuthenticatorOptions {
   standing: Standing;
@@ -62,6 +68,7 @@ interface AuthenticatorOptions {
   accessTokens: AccessTokens;
   freshness: Freshness;
   boundsOf: (token: RegistryToken) => Bound[];
+  isOwnName: OwnNames;
   throttle: SignInThrottle;
   now: () => number;
 }
@@ -104,24 +111,26 @@ export class Authenticator {
 
   async #anonymous(): Promise<Identity> {
     const identities = await this.#options.memberships.of(anonymous);
-    const { principal, keyId, tokenIds, delegation } = nobody;
-    const caller = { principal, identities, keyId, tokenIds, delegation, bounds: undefined, issuedAt: 0 };
-    return { caller, holder: nobody, expiresAt: Infinity };
+    return { caller: { ...nobody, identities, bounds: undefined, issuedAt: 0 }, holder: nobody, expiresAt: Infinity };
   }
 
   /** Who holds the credential; `undefined` if what stood behind it is gone: its key, its account, itself. */
   async #identityOf({ holder, bounds, issuedAt, expiresAt }: Credential): Promise<Identity | undefined> {
     const { standing, memberships } = this.#options;
     const { principal, accountId, keyId, tokenIds, sets, delegation } = holder;
+    const origins = accountId === "" ? holder.origins : [...holder.origins, { accountId, issuedAt }];
     if (keyId !== "" && (await standing.usableKey(keyId)) === undefined) return undefined;
-    if (accountId !== "") {
-      const account = await standing.account(accountId);
-      if (account === undefined || (account.principal ?? principal) !== principal) return undefined;
-      if (issuedAt !== 0 && issuedAt < account.credentialsSince) return undefined;
+    for (const origin of origins) {
+      const account = await standing.account(origin.accountId);
+      if (account === undefined) return undefined;
+      if (origin.issuedAt !== 0 && origin.issuedAt < account.credentialsSince) return undefined;
+      // The address may be another's by now.
+      if (origin === origins.at(-1) && (account.principal ?? principal) !== principal) return undefined;
     }
     for (const id of tokenIds) if (await standing.isRevoked(id)) return undefined;
     const identities = await memberships.of(principal, sets);
-    return { caller: { principal, identities, keyId, tokenIds, delegation, bounds, issuedAt }, holder, expiresAt };
+    const caller = { principal, identities, keyId, tokenIds, delegation, origins, bounds, issuedAt };
+    return { caller, holder, expiresAt };
   }
 
   async #check(authorization: string, host: string, address: string): Promise<Credential | BadCredential> {
@@ -134,13 +143,13 @@ export class Authenticator {
   }
 
   async #checkToken(text: string, host: string): Promise<Credential | undefined> {
-    const { registryTokens, accessTokens, boundsOf, standing, now } = this.#options;
+    const { registryTokens, accessTokens, boundsOf, isOwnName, standing, now } = this.#options;
     const registry = await registryTokens.read(text, now());
     if (registry !== undefined) return { ...lifetimeOf(registry), bounds: boundsOf(registry), host: registry.host };
     const access = await accessTokens.read(text, now());
     if (access !== undefined) return { ...lifetimeOf(access), bounds: boundsOfScopes(access.scope), host: undefined };
     const assertion = await readAssertion(text, standing, now());
-    return assertion === undefined ? undefined : selfSigned(assertion, host);
+    return assertion === undefined ? undefined : selfSigned(assertion, host, isOwnName);
   }
 
   async #checkPassword(encoded: string, host: string, address: string): Promise<Credential | BadCredential> {
@@ -180,10 +189,14 @@ export function holderOf(key: UsableKey): Holder {
  * A JWT that a service account signed, in place of an access token: with scopes, or for one of the APIs that this
  * server stands for. One for a token endpoint is none. [Google, "Service account authorization without OAuth"]
  */
-function selfSigned({ key, scope, aud, iat, exp, sub, iss }: Assertion, host: string): Credential | undefined {
+function selfSigned(
+  { key, scope, aud, iat, exp, sub, iss }: Assertion,
+  host: string,
+  isOwnName: OwnNames,
+): Credential | undefined {
   if (sub !== undefined && sub !== iss) return undefined;
   // Go's library sends an empty audience beside scopes. One that is named has to be this server.
-  const isForUs = aud === undefined || aud === "" ? scope !== undefined : isAudience(aud, host);
+  const isForUs = aud === undefined || aud === "" ? scope !== undefined : isAudience(aud, isOwnName);
   if (!isForUs) return undefined;
   const expiresAt = Math.min(exp * 1000, key.expiresAt);
   return {
@@ -197,9 +210,10 @@ function selfSigned({ key, scope, aud, iat, exp, sub, iss }: Assertion, host: st
   };
 }
 
-function isAudience(audience: string, host: string): boolean {
+/** Not what the request calls the server: whoever was given the token for another could call it anything. */
+function isAudience(audience: string, isOwnName: OwnNames): boolean {
   const url = URL.parse(audience);
-  return url !== null && url.pathname === "/" && (url.hostname === host || googleApi.test(url.hostname));
+  return url !== null && url.pathname === "/" && isOwnName(url.hostname);
 }
 
 /** A token stands for itself. A key file is long, and lives longer: its hash must do. */

@@ -31,24 +31,39 @@ export const saveCode = command("identity.saveCode", function* (input: StoredCod
   );
 });
 
-/** A code is good once, whatever comes of it. */
+/** What a code was found to be: `replayed` names the refresh token that its first use has given out, if any. */
+type TakenCode = { code: AuthorizationCode } | { replayed: string | undefined };
+
+/** A code is good once, whatever comes of it. `undefined` for one that is unknown. */
 export const takeCode = command("identity.takeCode", function* ({ hash, now }: { hash: string; now: number }): Steps<
-  AuthorizationCode | undefined
+  TakenCode | undefined
 > {
-  return yield* first<AuthorizationCode>(
-    `DELETE FROM authorization_codes WHERE hash = ? AND expires_at > ?
-         RETURNING user_id AS userId, client_id AS clientId, redirect_uri AS redirectUri,
-           code_challenge AS codeChallenge, scope`,
+  const row = yield* first<AuthorizationCode & { used: number; refreshHash: string | null }>(
+    `SELECT user_id AS userId, client_id AS clientId, redirect_uri AS redirectUri, code_challenge AS codeChallenge,
+       scope, used, refresh_hash AS refreshHash FROM authorization_codes WHERE hash = ? AND expires_at > ?`,
     hash,
     now,
   );
+  if (row === undefined) return undefined;
+  const { used, refreshHash, ...code } = row;
+  if (used !== 0) return { replayed: refreshHash ?? undefined };
+  yield* run("UPDATE authorization_codes SET used = 1 WHERE hash = ?", hash);
+  return { code };
 });
+
+/** Whether there is a code to be taken: strangers' guesses cost no write. */
+export function* findCode(hash: string, now: number): Steps<boolean> {
+  const sql = "SELECT hash FROM authorization_codes WHERE hash = ? AND expires_at > ?";
+  return (yield* first(sql, hash, now)) !== undefined;
+}
 
 interface RefreshToken {
   hash: string;
   userId: string;
   clientId: string;
   scope: string;
+  /** Of the code that it was got for. */
+  codeHash: string;
   now: number;
   expiresAt: number;
 }
@@ -67,6 +82,7 @@ export const saveRefreshToken = command("identity.saveRefreshToken", function* (
     input.now,
     input.expiresAt,
   );
+  yield* run("UPDATE authorization_codes SET refresh_hash = ? WHERE hash = ?", input.hash, input.codeHash);
 });
 
 interface KnownRefreshToken {

@@ -11,9 +11,11 @@ import { accountNeeds, type AccountRooms, requireFound } from "./account-needs.t
 import type { AccessTokens } from "./access-tokens.ts";
 import type { Memberships } from "./memberships.ts";
 import { issueIdToken } from "./id-tokens.ts";
+import { clockSkew } from "./assertions.ts";
 import { findServiceAccount, type ServiceAccount } from "./service-accounts.ts";
 import { systemKey } from "./system-keys.ts";
-import { accessTokenSeconds } from "./token-endpoint.ts";
+import { longestChain } from "./revocation.ts";
+import { accessTokenSeconds } from "./token-lifetimes.ts";
 
 const service = "iamcredentials.googleapis.com";
 const accountPath = "/v1/projects/{project}/serviceAccounts/{account}";
@@ -50,7 +52,7 @@ export function credentialsRoutes(rooms: CredentialsRooms): ApiRoute[] {
       }),
       needs: needs("iam.serviceAccounts.getAccessToken"),
       async handle(call) {
-        const account = await requireUsable(rooms, call);
+        const account = await requireUsable(rooms, call, "iam.serviceAccounts.getAccessToken");
         const seconds = Math.floor(Number((call.body.lifetime ?? `${accessTokenSeconds}s`).slice(0, -1)));
         if (seconds < 1 || seconds > accessTokenSeconds) {
           throw new ApiError("INVALID_ARGUMENT", `lifetime: expected 1s to ${accessTokenSeconds}s.`);
@@ -80,7 +82,7 @@ export function credentialsRoutes(rooms: CredentialsRooms): ApiRoute[] {
       }),
       needs: needs("iam.serviceAccounts.getOpenIdToken"),
       async handle(call) {
-        const { email, uniqueId } = await requireUsable(rooms, call);
+        const { email, uniqueId } = await requireUsable(rooms, call, "iam.serviceAccounts.getOpenIdToken");
         const issuedAt = Math.floor(call.now / 1000);
         const token = await issueIdToken(rooms.signingKeys, {
           issuer: rooms.issuer,
@@ -102,7 +104,7 @@ export function credentialsRoutes(rooms: CredentialsRooms): ApiRoute[] {
       body: z.strictObject({ delegates, payload: z.string().max(maxPayload) }),
       needs: needs("iam.serviceAccounts.signJwt"),
       async handle(call) {
-        const account = await requireUsable(rooms, call);
+        const account = await requireUsable(rooms, call, "iam.serviceAccounts.signJwt");
         const { id, privateKey } = await systemKey(rooms.database, account.uniqueId, call.now);
         const signedJwt = await new SignJWT(readClaims(call.body.payload, call.now))
           .setProtectedHeader({ alg: "RS256", kid: id, typ: "JWT" })
@@ -118,7 +120,7 @@ export function credentialsRoutes(rooms: CredentialsRooms): ApiRoute[] {
       body: z.strictObject({ delegates, payload: z.base64().max(maxPayload) }),
       needs: needs("iam.serviceAccounts.signBlob"),
       async handle(call) {
-        const account = await requireUsable(rooms, call);
+        const account = await requireUsable(rooms, call, "iam.serviceAccounts.signBlob");
         const { id, privateKey } = await systemKey(rooms.database, account.uniqueId, call.now);
         const signature = sign("sha256", Buffer.from(call.body.payload, "base64"), createPrivateKey(privateKey));
         return { keyId: id, signedBlob: signature.toString("base64") };
@@ -128,30 +130,25 @@ export function credentialsRoutes(rooms: CredentialsRooms): ApiRoute[] {
 }
 
 /**
- * The right on the account that is acted as. With delegates A, B the caller acts for A, A for B, B for the account:
- * each step is asked as whoever takes it, the caller's own as its need. [IAM, "Create short-lived credentials", delegation chain]
+ * The right on the account that is acted as, or on the first of the chain that leads to it; what the others in it may is
+ * nobody's to learn who has not got this one.
  */
 function delegatedNeeds(rooms: CredentialsRooms) {
   return (permission: Permission) =>
     async (call: ApiCall): Promise<Access[]> => {
-      const [first, ...rest] = namesOf(call);
-      if (first === undefined) return accountNeeds(rooms)(permission)(call);
-      const access = async (name: string, right: Permission): Promise<Access> => {
-        const path = { project: "-", account: name };
-        return ((await accountNeeds(rooms)(right)({ ...call, path })) as [Access])[0];
-      };
-      let by = first;
-      for (const next of rest) {
-        await requireRight(rooms, by, await access(next, implicit));
-        by = next;
-      }
-      const [onAccount] = (await accountNeeds(rooms)(permission)(call)) as [Access];
-      await requireRight(rooms, by, onAccount);
-      return [await access(first, implicit)];
+      const [first] = namesOf(call);
+      return first === undefined
+        ? accountNeeds(rooms)(permission)(call)
+        : [await accessTo(rooms, call, first, implicit)];
     };
 }
 
 const implicit = "iam.serviceAccounts.implicitDelegation";
+
+async function accessTo(rooms: CredentialsRooms, call: ApiCall, name: string, right: Permission): Promise<Access> {
+  const path = { project: "-", account: name };
+  return ((await accountNeeds(rooms)(right)({ ...call, path })) as [Access])[0];
+}
 
 /** `projects/-/serviceAccounts/EMAIL`, as delegates are written. */
 function namesOf({ body }: ApiCall): string[] {
@@ -159,36 +156,65 @@ function namesOf({ body }: ApiCall): string[] {
   return (chain ?? []).map((name) => name.slice(name.lastIndexOf("/") + 1));
 }
 
+/**
+ * With delegates A, B the caller acts for A, A for B, B for the account: each step is asked as whoever takes it.
+ * [IAM, "Create short-lived credentials", delegation chain] @throws ApiError PERMISSION_DENIED
+ */
+async function requireChain(rooms: CredentialsRooms, call: ApiCall, permission: Permission): Promise<void> {
+  const [first, ...rest] = namesOf(call);
+  if (first === undefined) return;
+  let by = first;
+  for (const next of rest) {
+    await requireRight(rooms, by, await accessTo(rooms, call, next, implicit));
+    by = next;
+  }
+  const [onAccount] = (await accountNeeds(rooms)(permission)(call)) as [Access];
+  await requireRight(rooms, by, onAccount);
+}
+
 /** A link of the chain, asked on behalf of the account that takes it. @throws ApiError PERMISSION_DENIED */
 async function requireRight(rooms: CredentialsRooms, email: string, access: Access): Promise<void> {
   const account = await rooms.database.read(findServiceAccount(email));
   const principal = serviceAccountPrincipal(account?.email ?? email);
   const identities = await rooms.memberships.of(principal);
-  const caller = { principal, identities, keyId: "", tokenIds: [], delegation: [], bounds: undefined, issuedAt: 0 };
+  const none = { keyId: "", tokenIds: [], delegation: [], origins: [], bounds: undefined, issuedAt: 0 };
   const isUsable = account !== undefined && !account.disabled;
-  if (isUsable && (await rooms.access.isAllowed(caller, access))) return;
+  if (isUsable && (await rooms.access.isAllowed({ principal, identities, ...none }, access))) return;
   throw new ApiError(
     "PERMISSION_DENIED",
-    `delegates: permission '${access.permission}' denied to ${principal} on resource '${access.resource}' (or it may not exist).`,
+    `delegates: ${email.slice(0, 300)} lacks the permission '${access.permission}' on the next in the chain (or one of them does not exist).`,
   );
 }
 
-/** A disabled account is acted as by nobody. */
-async function requireUsable(rooms: CredentialsRooms, call: ApiCall): Promise<ServiceAccount> {
+/** The account, if all of the chain leads to it. A disabled one is acted as by nobody. @throws ApiError */
+async function requireUsable(rooms: CredentialsRooms, call: ApiCall, permission: Permission): Promise<ServiceAccount> {
+  await requireChain(rooms, call, permission);
   const account = await requireFound(rooms, call);
   if (account.disabled) throw new ApiError("FAILED_PRECONDITION", `The service account ${account.email} is disabled.`);
   return account;
 }
 
-/** The new token ends with the caller's own credential, if that is taken away: it goes back to it. */
-function holderAs({ email, uniqueId }: ServiceAccount, { caller }: ApiCall) {
+/**
+ * The new token ends with the caller's own credential, if that is taken away, and with whoever has made that: it goes
+ * back to them. @throws ApiError FAILED_PRECONDITION for a credential that goes back over too many others
+ */
+function holderAs({ email, uniqueId }: ServiceAccount, call: ApiCall) {
+  const { keyId, tokenIds, delegation, principal, origins } = call.caller;
+  if (origins.length >= longestChain || tokenIds.length >= longestChain) {
+    throw new ApiError(
+      "FAILED_PRECONDITION",
+      `The credential was made from ${longestChain} others, each from the one before: sign in anew.`,
+    );
+  }
+  const chain = namesOf(call).map((name) => (name.includes("@") ? serviceAccountPrincipal(name) : name));
   return {
     principal: serviceAccountPrincipal(email),
     accountId: uniqueId,
-    keyId: caller.keyId,
-    tokenIds: caller.tokenIds,
+    keyId,
+    tokenIds,
     sets: [],
-    delegation: [...caller.delegation, caller.principal],
+    delegation: [...delegation, principal, ...chain],
+    origins,
   };
 }
 
@@ -205,7 +231,10 @@ function readClaims(payload: string, now: number): Record<string, unknown> {
   if (typeof claims !== "object" || claims === null || Array.isArray(claims)) {
     throw new ApiError("INVALID_ARGUMENT", "payload: expected a JSON object, the claims of the token.");
   }
-  const { exp } = claims as { exp?: unknown };
+  const { exp, iat } = claims as { exp?: unknown; iat?: unknown };
+  if (iat !== undefined && !(typeof iat === "number" && iat <= now / 1000 + clockSkew)) {
+    throw new ApiError("INVALID_ARGUMENT", "payload: iat is a time that is not to come.");
+  }
   if (exp !== undefined && !(typeof exp === "number" && exp <= now / 1000 + maxJwtSeconds)) {
     throw new ApiError("INVALID_ARGUMENT", "payload: exp is a time at most 12 hours from now.");
   }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Origin } from "../access/caller.ts";
 import type { Member } from "../names/members.ts";
 import type { Principal } from "../names/principals.ts";
 
@@ -15,6 +16,8 @@ export interface Holder {
   sets: readonly Member[];
   /** Who acts as the principal, the nearest last. */
   delegation: readonly Principal[];
+  /** The accounts that it was made by in turn: it ends when one of them does, or all that it was signed in with. */
+  origins: readonly Origin[];
 }
 
 /** A holder as it stands in a token of ours, beside the registered claims. */
@@ -25,12 +28,15 @@ export const holderClaims = z.object({
   ids: z.array(z.string()),
   sets: z.array(z.string()),
   act: z.array(z.string()),
+  via: z.array(z.tuple([z.string(), z.number()])).default([]),
 });
 
-export function toClaims({ principal, accountId, keyId, tokenIds, sets, delegation }: Holder) {
-  return { sub: principal, uid: accountId, key: keyId, ids: [...tokenIds], sets: [...sets], act: [...delegation] };
+export function toClaims({ principal, accountId, keyId, tokenIds, sets, delegation, origins }: Holder) {
+  const via = origins.map(({ accountId: id, issuedAt }): [string, number] => [id, issuedAt]);
+  return { sub: principal, uid: accountId, key: keyId, ids: [...tokenIds], sets: [...sets], act: [...delegation], via };
 }
 
-export function fromClaims({ sub, uid, key, ids, sets, act }: z.infer<typeof holderClaims>): Holder {
-  return { principal: sub, accountId: uid, keyId: key, tokenIds: ids, sets, delegation: act };
+export function fromClaims({ sub, uid, key, ids, sets, act, via }: z.infer<typeof holderClaims>): Holder {
+  const origins = via.map(([accountId, issuedAt]) => ({ accountId, issuedAt }));
+  return { principal: sub, accountId: uid, keyId: key, tokenIds: ids, sets, delegation: act, origins };
 }

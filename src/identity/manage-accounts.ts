@@ -1,11 +1,12 @@
 import { type Actor, recordChange } from "../access/audit/audit-log.ts";
-import { restoreMember, retireMember } from "../access/policies.ts";
+import { deletedMember, restoreMember, retireMember } from "../access/policies.ts";
 import { ApiError } from "../http/api-error.ts";
 import { bumpVersion } from "../metadata/freshness.ts";
 import { command } from "../metadata/database.ts";
 import { first, run, type Steps } from "../metadata/statement.ts";
 import { serviceAccountPrincipal } from "../names/principals.ts";
 import { serviceAccountResource } from "../names/resources.ts";
+import { projectOfAgent } from "./service-agent.ts";
 import {
   accountColumns,
   accountFromRow,
@@ -24,10 +25,13 @@ export const maxKeys = 10;
 /** How long a deleted account can be brought back. */
 export const undeleteDays = 30;
 
-/** @throws ApiError ALREADY_EXISTS, RESOURCE_EXHAUSTED */
+/** @throws ApiError ALREADY_EXISTS, RESOURCE_EXHAUSTED, INVALID_ARGUMENT for a service agent's address */
 export const createAccount = command(
   "identity.createAccount",
   function* (input: NewServiceAccount & { actor: Actor }): Steps<ServiceAccount> {
+    if (projectOfAgent(input.email) !== undefined) {
+      throw new ApiError("INVALID_ARGUMENT", `accountId: ${input.email} is the address of a service agent.`);
+    }
     if ((yield* findServiceAccount(input.email)) !== undefined) {
       throw new ApiError("ALREADY_EXISTS", `Service account ${input.email} already exists.`);
     }
@@ -84,7 +88,7 @@ export const deleteAccount = command("identity.deleteAccount", function* (input:
   yield* run("UPDATE service_accounts SET deleted_at = ? WHERE unique_id = ?", input.now, uniqueId);
   const member = serviceAccountPrincipal(email);
   yield* retireMember(member, uniqueId, input.newEtag);
-  yield* run("DELETE FROM group_members WHERE member = ?", member);
+  yield* run("UPDATE group_members SET member = ? WHERE member = ?", deletedMember(member, uniqueId), member);
   yield* bumpVersion("identity");
   yield* recordChange(input.actor, serviceAccountResource(project, uniqueId), { email, change: "deleted" }, input.now);
 });
@@ -107,6 +111,7 @@ export const undeleteAccount = command(
     yield* run("UPDATE service_accounts SET deleted_at = NULL WHERE unique_id = ?", uniqueId);
     const member = serviceAccountPrincipal(email);
     yield* restoreMember(member, uniqueId, input.newEtag);
+    yield* run("UPDATE group_members SET member = ? WHERE member = ?", member, deletedMember(member, uniqueId));
     yield* bumpVersion("identity");
     yield* recordChange(
       input.actor,

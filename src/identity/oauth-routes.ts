@@ -6,17 +6,11 @@ import type { Database } from "../metadata/database.ts";
 import { emailOf } from "../names/principals.ts";
 import type { Authenticator } from "./authenticator.ts";
 import { isBadCredential } from "./authenticator.ts";
-import { dropRefreshToken, secretHash } from "./authorization-codes.ts";
+import { dropRefreshToken, findRefreshToken, secretHash } from "./authorization-codes.ts";
 import { noStore, OAuthError } from "./oauth-error.ts";
-import { revokeToken } from "./revocation.ts";
+import { revocationLifetime, revokeToken } from "./revocation.ts";
 import { codeGrant, refreshGrant, refreshTokenId } from "./user-grants.ts";
-import {
-  accessTokenSeconds,
-  answerTokenRequest,
-  assertionGrant,
-  jwtBearer,
-  type TokenIssuer,
-} from "./token-endpoint.ts";
+import { answerTokenRequest, assertionGrant, jwtBearer, type TokenIssuer } from "./token-endpoint.ts";
 
 const service = "oauth2.googleapis.com";
 const maxForm = 64 * 1024;
@@ -122,28 +116,33 @@ function discovery(issuer: string): object {
   };
 }
 
-/** Whoever has the token may end it. An unknown one is none, which is what was wanted. [RFC 7009 section 2.2] */
+/**
+ * Whoever has the token may end it, with all that was made from it. An unknown one is none, which is what was wanted.
+ * [RFC 7009 section 2.2]
+ */
 async function revoke(
-  { authenticator, database }: OAuthRooms,
+  { accessTokens, authenticator, database }: OAuthRooms,
   token: string,
-  { server, call, now }: ApiCall,
+  { host, call, now }: ApiCall,
 ): Promise<Response> {
   const hash = secretHash(token);
-  if (await database.write(dropRefreshToken, { hash })) {
-    // The access tokens that were made from it end too.
-    const expiresAt = now + accessTokenSeconds * 1000;
-    await database.write(revokeToken, { tokenId: refreshTokenId(hash), expiresAt });
+  // Looked for first: strangers' guesses cost no write.
+  const isRefreshToken = (await database.read(findRefreshToken(hash, now))) !== undefined;
+  if (isRefreshToken && (await database.write(dropRefreshToken, { hash }))) {
+    await database.write(revokeToken, { tokenId: refreshTokenId(hash), expiresAt: now + revocationLifetime });
     return Response.json({}, { headers: noStore });
   }
-  const identity = await authenticator.identify(`Bearer ${token}`, new URL(server).hostname, call.clientAddress);
-  const tokenId = isBadCredential(identity) ? undefined : identity.holder.tokenIds.at(-1);
+  // A registry token has no name of its own: the last of its list is the one that it was got with.
+  const access = await accessTokens.read(token, now);
+  const identity = await authenticator.identify(`Bearer ${token}`, host, call.clientAddress);
+  const tokenId = access?.holder.tokenIds.at(-1);
   if (isBadCredential(identity) || tokenId === undefined) {
     return new OAuthError(
       "invalid_request",
       "The token is not valid, or cannot be revoked: delete its key instead.",
     ).toResponse();
   }
-  await database.write(revokeToken, { tokenId, expiresAt: identity.expiresAt });
+  await database.write(revokeToken, { tokenId, expiresAt: now + revocationLifetime });
   return Response.json({}, { headers: noStore });
 }
 
@@ -154,9 +153,9 @@ function tokenOf({ body, query, headers }: ApiCall<URLSearchParams>): string {
 }
 
 /** What stands in an access token. [Google, "tokeninfo"] */
-async function tokenInfo(rooms: OAuthRooms, token: string, { server, now, call }: ApiCall): Promise<Response> {
+async function tokenInfo(rooms: OAuthRooms, token: string, { host, now, call }: ApiCall): Promise<Response> {
   const access = await rooms.accessTokens.read(token, now);
-  const identity = await rooms.authenticator.identify(`Bearer ${token}`, new URL(server).hostname, call.clientAddress);
+  const identity = await rooms.authenticator.identify(`Bearer ${token}`, host, call.clientAddress);
   if (access === undefined || isBadCredential(identity)) {
     return new OAuthError("invalid_request", "Invalid Value").toResponse();
   }

@@ -9,7 +9,8 @@ const readObjects = ["storage.buckets.get", "storage.buckets.list", "storage.obj
 const writeObjects = permissions.filter(
   (permission) => permission.startsWith("storage.") && !permission.endsWith("IamPolicy"),
 );
-const reads = /\.(?:get|list|search|query)[A-Za-z]*$/;
+/** Looking at something. Getting a token is acting. */
+const reads = /\.(?:get(?!AccessToken$|OpenIdToken$)|list|search|query)[A-Za-z]*$/;
 
 /** What each OAuth scope lets its token do, of what its owner may. [Google, "OAuth 2.0 Scopes for Google APIs"] */
 const scopePermissions: Record<string, readonly string[] | "everything"> = {

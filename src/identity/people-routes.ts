@@ -182,13 +182,14 @@ async function changeOwnPassword(
   const row = await database.read(findUser(email));
   if (row === undefined) throw new ApiError("FAILED_PRECONDITION", "Only users have passwords.");
   requireLocal(userFromRow(row));
-  const wait = throttle.wait(email, call.clientAddress);
-  if (wait > 0) throw new ApiError("RESOURCE_EXHAUSTED", "Too many failed attempts.", { "retry-after": String(wait) });
-  if (!(await verifyPassword(oldPassword, row.password_hash ?? undefined))) {
-    throttle.failed(email, call.clientAddress);
-    throw new ApiError("PERMISSION_DENIED", "oldPassword: it is not the user's.");
+  const isRight = await throttle.verify(email, call.clientAddress, () =>
+    verifyPassword(oldPassword, row.password_hash ?? undefined),
+  );
+  if (typeof isRight !== "boolean") {
+    const headers = { "retry-after": String(isRight.retryAfter) };
+    throw new ApiError("RESOURCE_EXHAUSTED", "Too many failed attempts.", headers);
   }
-  throttle.succeeded(email, call.clientAddress);
+  if (!isRight) throw new ApiError("PERMISSION_DENIED", "oldPassword: it is not the user's.");
   checkPassword(newPassword, email);
   const passwordHash = await hashPassword(newPassword);
   await database.write(changePassword, { email, passwordHash, actor: actorFor(caller, [], call), now });

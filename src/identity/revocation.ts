@@ -1,12 +1,19 @@
 import { command } from "../metadata/database.ts";
 import { bumpVersion } from "../metadata/freshness.ts";
+import { accessTokenSeconds } from "./token-lifetimes.ts";
 import { run } from "../metadata/statement.ts";
 
 interface Revocation {
   tokenId: string;
-  /** When the token would have ended, and the row may go. */
+  /** When the last of what was made from it will have ended, and the row may go. */
   expiresAt: number;
 }
+
+/** Tokens that one may go back to, each made with the one before it. */
+export const longestChain = 20;
+
+/** In ms: what was made from a token, and from that, may all live an hour each. */
+export const revocationLifetime = (longestChain + 1) * accessTokenSeconds * 1000;
 
 /** Ends a token, and with it whatever was made from it. */
 export const revokeToken = command("identity.revokeToken", function* ({ tokenId, expiresAt }: Revocation) {

@@ -101,15 +101,14 @@ async function signIn(
   }
   const email = (form.get("email") ?? "").trim().toLowerCase().slice(0, 320);
   const { clientAddress } = call.call;
-  const wait = rooms.throttle.wait(email, clientAddress);
-  if (wait > 0) return showForm(rooms, call, request, { email, error: `Too many attempts: try again in ${wait} s.` });
+  const again = (error: string): Promise<Response> => showForm(rooms, call, request, { email, error });
   const user = await rooms.database.read(findUser(email));
-  const isRight = await verifyPassword(form.get("password") ?? "", user?.password_hash ?? undefined);
-  if (user === undefined || !isRight || user.disabled !== 0) {
-    rooms.throttle.failed(email, clientAddress);
-    return showForm(rooms, call, request, { email, error: "The address or the password is not right." });
-  }
-  rooms.throttle.succeeded(email, clientAddress);
+  const isRight = await rooms.throttle.verify(email, clientAddress, async () => {
+    const fits = await verifyPassword(form.get("password") ?? "", user?.password_hash ?? undefined);
+    return fits && user?.disabled === 0;
+  });
+  if (typeof isRight !== "boolean") return again(`Too many attempts: try again in ${isRight.retryAfter} s.`);
+  if (!isRight || user === undefined) return again("The address or the password is not right.");
   return grantCode(rooms.database, user.unique_id, request, call.now);
 }
 

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from "bun:test";
-import { failuresOfAddress, failuresOfName, SignInThrottle } from "./sign-in-throttle.ts";
+import { failuresOfAddress, failuresOfName, longestLine, SignInThrottle } from "./sign-in-throttle.ts";
 
 let now: number;
 let throttle: SignInThrottle;
@@ -51,4 +51,35 @@ test("failures are forgotten after half an hour", () => {
   now += 31 * 60_000;
   fail(1);
   expect(throttle.wait("ann@example.com", "192.0.2.1")).toBe(0);
+});
+
+test("many guesses at once are no more than one after the other", async () => {
+  let looked = 0;
+  const guesses = Array.from({ length: 60 }, (_, i) =>
+    throttle.verify("ann@example.com", `2001:db8::${i + 1}`, async () => {
+      looked++;
+      await Promise.resolve();
+      // The last one would be right.
+      return i === 59;
+    }),
+  );
+  const found = await Promise.all(guesses);
+  expect(looked).toBe(failuresOfName);
+  expect(found).not.toContain(true);
+  expect(found.filter((each) => typeof each !== "boolean")).toHaveLength(60 - failuresOfName);
+});
+
+test("a line ends: who comes after it is looked at", async () => {
+  const right = (): Promise<boolean> => Promise.resolve(true);
+  const some = Array.from({ length: longestLine }, () => throttle.verify("ann@example.com", "192.0.2.1", right));
+  expect(await throttle.verify("ann@example.com", "192.0.2.1", right)).toEqual({ retryAfter: 1 });
+  expect(await throttle.verify("ann@example.com", "192.0.2.2", right)).toBe(true);
+  expect(new Set(await Promise.all(some))).toEqual(new Set([true]));
+  expect(await throttle.verify("ann@example.com", "192.0.2.1", right)).toBe(true);
+});
+
+test("a check that throws gives its turn on", async () => {
+  const broken = throttle.verify("ann@example.com", "192.0.2.1", () => Promise.reject(new Error("broken")));
+  expect(broken).rejects.toThrow("broken");
+  expect(await throttle.verify("ann@example.com", "192.0.2.1", () => Promise.resolve(true))).toBe(true);
 });

@@ -1,4 +1,5 @@
 import { LRUCache } from "lru-cache";
+import { clientNetwork } from "../http/client-network.ts";
 
 /** Failures of one name from one address, and of one address under all names, before it has to wait. */
 export const failuresOfName = 10;
@@ -8,6 +9,15 @@ const firstWait = 1000;
 const longestWait = 15 * 60_000;
 /** Failures are forgotten after so long a time without one. */
 const forgottenAfter = 30 * 60_000;
+
+/** Secrets of one client, and of all, that may wait to be looked at: each costs megabytes and milliseconds. */
+export const longestLine = 20;
+const mostWaiting = 200;
+
+interface Line {
+  length: number;
+  last: Promise<void>;
+}
 
 interface Failures {
   count: number;
@@ -23,20 +33,57 @@ interface Failures {
 export class SignInThrottle {
   readonly #now: () => number;
   readonly #failures = new LRUCache<string, Failures>({ max: 50_000 });
+  readonly #lines = new Map<string, Line>();
+  #waiting = 0;
 
   constructor(now: () => number) {
     this.#now = now;
   }
 
+  /**
+   * Looks at a secret when its turn has come. Those of one client are looked at one after the other: as many at once as
+   * one likes try no more of them.
+   * @returns whether it is right, or in how many seconds it is looked at
+   */
+  async verify(
+    name: string,
+    address: string,
+    check: () => Promise<boolean>,
+  ): Promise<boolean | { retryAfter: number }> {
+    const client = clientNetwork(address);
+    const line = this.#lines.get(client) ?? { length: 0, last: Promise.resolve() };
+    if (line.length >= longestLine || this.#waiting >= mostWaiting) return { retryAfter: 1 };
+    const turn = Promise.withResolvers<void>();
+    const before = line.last;
+    line.last = turn.promise;
+    line.length++;
+    this.#waiting++;
+    this.#lines.set(client, line);
+    try {
+      await before;
+      const retryAfter = this.wait(name, address);
+      if (retryAfter > 0) return { retryAfter };
+      const isRight = await check();
+      if (isRight) this.succeeded(name, address);
+      else this.failed(name, address);
+      return isRight;
+    } finally {
+      turn.resolve();
+      this.#waiting--;
+      if (--line.length === 0) this.#lines.delete(client);
+    }
+  }
+
   /** How many seconds to wait before the next attempt; 0 if it may be made now. */
   wait(name: string, address: string): number {
-    const until = Math.max(...[nameKey(name, address), address].map((key) => this.#failures.get(key)?.waitsUntil ?? 0));
+    const keys = [nameKey(name, address), clientNetwork(address)];
+    const until = Math.max(...keys.map((key) => this.#failures.get(key)?.waitsUntil ?? 0));
     return Math.max(0, Math.ceil((until - this.#now()) / 1000));
   }
 
   failed(name: string, address: string): void {
     this.#count(nameKey(name, address), failuresOfName);
-    this.#count(address, failuresOfAddress);
+    this.#count(clientNetwork(address), failuresOfAddress);
   }
 
   /** The name is known at this address; what others fail at there goes on counting. */
@@ -54,5 +101,5 @@ export class SignInThrottle {
 }
 
 function nameKey(name: string, address: string): string {
-  return `${address} ${name.slice(0, 320).toLowerCase()}`;
+  return `${clientNetwork(address)} ${name.slice(0, 320).toLowerCase()}`;
 }

@@ -3,8 +3,10 @@ import type { AccessTokens } from "./access-tokens.ts";
 import { type Assertion, readAssertion } from "./assertions.ts";
 import { holderOf } from "./authenticator.ts";
 import { issueIdToken } from "./id-tokens.ts";
+import type { OwnNames } from "./own-names.ts";
 import { noStore, OAuthError } from "./oauth-error.ts";
 import type { Standing } from "./standing.ts";
+import { accessTokenSeconds } from "./token-lifetimes.ts";
 
 /** What a token endpoint needs to know and to sign. */
 export interface TokenIssuer {
@@ -13,6 +15,7 @@ export interface TokenIssuer {
   signingKeys: SigningKeys;
   /** The server's public address, the issuer of its ID tokens. */
   issuer: string;
+  isOwnName: OwnNames;
 }
 
 /** A form that came to the token endpoint. */
@@ -25,9 +28,6 @@ export interface TokenForm {
 
 /** One kind of grant; answers what goes out. @throws OAuthError */
 export type GrantHandler = (issuer: TokenIssuer, request: TokenForm) => Promise<object>;
-
-/** Google's access tokens live so long, and its tools count on it. */
-export const accessTokenSeconds = 3600;
 
 /** What Google's own endpoints are called, in whose place this server answers. */
 const googleEndpoints = [
@@ -65,7 +65,8 @@ export const assertionGrant: GrantHandler = async (issuer, { form, endpoint, now
   const assertion = await readAssertion(form.get("assertion") ?? "", issuer.standing, now);
   if (assertion === undefined) throw new OAuthError("invalid_grant", "Invalid JWT Signature.");
   const { aud, iss, sub, scope, target_audience: audience } = assertion;
-  if (aud === undefined || ![...googleEndpoints, endpoint, `${issuer.issuer}/token`].includes(aud)) {
+  const own = issuer.isOwnName(URL.parse(endpoint)?.hostname ?? "") ? [endpoint] : [];
+  if (aud === undefined || ![...googleEndpoints, ...own, `${issuer.issuer}/token`].includes(aud)) {
     throw new OAuthError("invalid_grant", "Invalid JWT: the audience is not this token endpoint.");
   }
   if (sub !== undefined && sub !== "" && sub !== iss) {

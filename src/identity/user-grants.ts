@@ -3,7 +3,9 @@ import type { Database } from "../metadata/database.ts";
 import { first } from "../metadata/statement.ts";
 import { userPrincipal } from "../names/principals.ts";
 import {
+  dropRefreshToken,
   extendRefreshToken,
+  findCode,
   findRefreshToken,
   refreshLifetime,
   saveRefreshToken,
@@ -13,8 +15,10 @@ import {
 import type { Holder } from "./holder.ts";
 import { issueIdToken } from "./id-tokens.ts";
 import { findClient } from "./oauth-clients.ts";
+import { revocationLifetime, revokeToken } from "./revocation.ts";
 import { OAuthError } from "./oauth-error.ts";
-import { accessTokenSeconds, type GrantHandler, type TokenIssuer } from "./token-endpoint.ts";
+import type { GrantHandler, TokenIssuer } from "./token-endpoint.ts";
+import { accessTokenSeconds } from "./token-lifetimes.ts";
 
 const day = 24 * 3600_000;
 
@@ -23,7 +27,11 @@ export function codeGrant(database: Database): GrantHandler {
   return async (issuer, { form, now }) => {
     const client = requireClient(form);
     const hash = secretHash(form.get("code") ?? "");
-    const code = await database.write(takeCode, { hash, now });
+    const taken = (await database.read(findCode(hash, now)))
+      ? await database.write(takeCode, { hash, now })
+      : undefined;
+    if (taken !== undefined && "replayed" in taken) await endReplayed(database, taken.replayed, now);
+    const code = taken !== undefined && "code" in taken ? taken.code : undefined;
     const isItsOwn = code?.clientId === client && code.redirectUri === form.get("redirect_uri");
     if (code === undefined || !isItsOwn || !provesChallenge(form.get("code_verifier") ?? "", code.codeChallenge)) {
       throw new OAuthError("invalid_grant", "The code is not valid, was used before, or is another client's.");
@@ -37,6 +45,7 @@ export function codeGrant(database: Database): GrantHandler {
       userId,
       clientId: client,
       scope,
+      codeHash: hash,
       now,
       expiresAt,
     });
@@ -45,6 +54,13 @@ export function codeGrant(database: Database): GrantHandler {
       refresh_token: refresh,
     };
   };
+}
+
+/** A code that comes twice was stolen, by the first or by the second: what it was given for ends. [RFC 6749 section 4.1.2] */
+async function endReplayed(database: Database, refreshHash: string | undefined, now: number): Promise<void> {
+  if (refreshHash === undefined) return;
+  await database.write(dropRefreshToken, { hash: refreshHash });
+  await database.write(revokeToken, { tokenId: refreshTokenId(refreshHash), expiresAt: now + revocationLifetime });
 }
 
 /** A refresh token, for a new access token. [RFC 6749 section 6] */
@@ -126,6 +142,7 @@ async function tokensFor(
     tokenIds: [refreshTokenId(refreshHash)],
     sets: [],
     delegation: [],
+    origins: [],
   };
   const [access_token, id_token] = await Promise.all([
     issuer.accessTokens.issue({ holder, scope, issuedAt: now / 1000, expiresAt }),

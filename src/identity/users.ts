@@ -92,6 +92,11 @@ export const updateUser = command("identity.updateUser", function* (input: UserC
   const disabled = input.disabled ?? row.disabled !== 0;
   const sql = "UPDATE users SET display_name = ?, disabled = ? WHERE unique_id = ?";
   yield* run(sql, displayName, disabled ? 1 : 0, row.unique_id);
+  // Who is let in again signs in again.
+  if (input.disabled === true) {
+    yield* run("UPDATE users SET credentials_since = ? WHERE unique_id = ?", input.now, row.unique_id);
+    yield* run("DELETE FROM refresh_tokens WHERE user_id = ?", row.unique_id);
+  }
   yield* bumpVersion("identity");
   yield* recordChange(input.actor, userResource(input.email), { displayName, disabled }, input.now);
   return { ...userFromRow(row), displayName, disabled };

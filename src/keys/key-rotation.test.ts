@@ -13,7 +13,7 @@ import { addSigningKey, SigningKeys } from "./signing-keys.ts";
 const hour = 3600_000;
 const day = 24 * hour;
 const now = Date.now();
-const holder = { principal: "user:ann@example.com", accountId: "1", keyId: "", tokenIds: [], sets: [], delegation: [] };
+const holder = { principal: "user:ann@example.com", accountId: "1", keyId: "", tokenIds: [], sets: [], delegation: [], origins: [] };
 
 let directory: string;
 let connection: SqliteConnection;

@@ -239,4 +239,15 @@ const third: Migration = {
   ],
 };
 
-export const migrations: readonly Migration[] = [first, second, third];
+/** What was signed or signed in ends. */
+const fourth: Migration = {
+  version: 4,
+  statements: [
+    `UPDATE service_account_keys SET expires_at = created_at + 1209600000 WHERE origin = 'SYSTEM_MANAGED'`,
+    // A code that was used stands until its end, with the refresh token that it was given for.
+    `ALTER TABLE authorization_codes ADD COLUMN used INTEGER NOT NULL DEFAULT 0`,
+    `ALTER TABLE authorization_codes ADD COLUMN refresh_hash TEXT`,
+  ],
+};
+
+export const migrations: readonly Migration[] = [first, second, third, fourth];

@@ -1,9 +1,8 @@
+import { projectOfAgent } from "../identity/service-agent.ts";
 import { findServiceAccount } from "../identity/service-accounts.ts";
 import type { Database } from "../metadata/database.ts";
 import { type Member, parseMember } from "../names/members.ts";
 import type { Projects } from "./projects.ts";
-
-const agent = /^service-(\d{1,20})@containerregistry\.iam\.gserviceaccount\.com$/;
 
 /** Whom a policy may name: a typing error in a policy is better refused than kept. */
 export class MemberDirectory {
@@ -23,7 +22,7 @@ export class MemberDirectory {
       return (await this.#database.readRow("SELECT unique_id FROM groups WHERE email = ?", parsed.value)) !== undefined;
     }
     if (parsed.kind !== "serviceAccount") return true;
-    const number = agent.exec(parsed.value)?.[1];
+    const number = projectOfAgent(parsed.value);
     if (number !== undefined) return (await this.#projects.findByNumber(number)) !== undefined;
     return (await this.#database.read(findServiceAccount(parsed.value))) !== undefined;
   }

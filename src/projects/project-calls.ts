@@ -7,6 +7,7 @@ import { ApiError } from "../http/api-error.ts";
 import { all } from "../metadata/statement.ts";
 import { randomDigits } from "../names/identifiers.ts";
 import { parseProjectId, type ProjectId } from "../names/reference.ts";
+import { isReservedProject } from "../names/reserved-projects.ts";
 import { organizationResource } from "../names/resources.ts";
 import { parseProjectFilter } from "./project-filter.ts";
 import { createProject, type Project, projectColumns, projectFromRow } from "./projects.ts";
@@ -20,6 +21,7 @@ export const projectIdShape = z
     "expected 6 to 30 lower-case letters, digits and dashes, a letter first, after a domain and a colon or alone",
   )
   .refine((id) => parseProjectId(id) !== undefined, "expected an id that is part of an image's name")
+  .refine((id) => !isReservedProject(id), "expected another id: this one is reserved")
   .transform((id) => id as ProjectId);
 
 export const labels = z

@@ -2,6 +2,7 @@ import { type Access, isRefusal } from "../access/access-control.ts";
 import type { Permission } from "../access/permissions.ts";
 import { BerthError } from "../http/berth-error.ts";
 import { isBadCredential } from "../identity/authenticator.ts";
+import type { Reached } from "../images/leading-tags.ts";
 import { openRepository, type Repository } from "../images/repository.ts";
 import { bucketName } from "../names/buckets.ts";
 import type { ProjectId } from "../names/reference.ts";
@@ -15,6 +16,7 @@ import { emptyReferrers } from "./referrers.ts";
 import { reply } from "./replies.ts";
 import { type Route, routes } from "./routes.ts";
 import { requireService } from "./service-check.ts";
+import { accessByTag } from "./tag-rights.ts";
 import { issueToken, preparePush, readTokenForm } from "./token.ts";
 
 /** A request that is allowed, on the repository that it is allowed for. */
@@ -103,7 +105,12 @@ async function answerRepository(
     throw new BerthError("DENIED", `${requested.host.name} takes no pushes.`);
   const ofRepository = repositoryResource(bucketName(requested.host.name, project), name);
   const resource = target.kind === "manifests" ? manifestResource(ofRepository, reference) : ofRepository;
-  const accesses = route.permissions.map((permission: Permission) => ({ permission, resource, project }));
+  let accesses: Access[] = route.permissions.map((permission: Permission) => ({ permission, resource, project }));
+  const reached = reachedBy(target, call.request.method);
+  if (reached !== undefined && !(await rooms.access.isAllowed(identity.caller, accesses[0] as Access))) {
+    const byTag = await accessByTag(call, target.repository, accesses[0] as Access, ofRepository, reached);
+    if (byTag !== undefined) accesses = [byTag];
+  }
   const grant = await rooms.access.authorize(identity.caller, accesses, call.call);
   if (isRefusal(grant)) {
     if (grant.refused === "anonymous") throw unauthorized(asked, scope);
@@ -114,7 +121,7 @@ async function answerRepository(
   route.check?.(reference);
   let registry = await rooms.registries.find(requested.host.name, project);
   if (registry === undefined && route.pushes) {
-    await preparePush(call, project);
+    await preparePush(call, project, ofRepository);
     registry = await rooms.registries.find(requested.host.name, project);
   }
   if (registry === undefined) {
@@ -125,6 +132,14 @@ async function answerRepository(
   const base = `/v2/${name}`;
   const access = accesses[0] as Access;
   return route.handler({ ...call, repository, reference, base, isRoot, project, access, scope, asked });
+}
+
+/** What a request reads that tags lead to. */
+function reachedBy(target: RepositoryTarget, method: string): Reached | undefined {
+  if (method !== "GET" && method !== "HEAD") return undefined;
+  if (target.kind === "blobs") return { kind: "blob", digest: target.reference };
+  const isDigest = (target.kind === "manifests" || target.kind === "referrers") && target.reference.includes(":");
+  return isDigest ? { kind: "manifest", digest: target.reference } : undefined;
 }
 
 function throttled(seconds: number): BerthError {

@@ -34,11 +34,17 @@ test.each([
 });
 
 function reach(access: TokenAccess[], host = "gcr.io") {
-  const holder = { principal: "user:a@b.c", accountId: "1", keyId: "k", tokenIds: [], sets: [], delegation: [] };
+  const holder = {
+    principal: "user:a@b.c",
+    accountId: "1",
+    keyId: "k",
+    tokenIds: [],
+    sets: [],
+    delegation: [],
+    origins: [],
+  };
   const token: RegistryToken = { holder, host, access, issuedAt: 0, expiresAt: 0 };
-  const { principal, keyId, tokenIds, delegation } = holder;
-  const identities = new Set([principal]);
-  const caller = { principal, identities, keyId, tokenIds, delegation, bounds: boundsOf(token), issuedAt: 0 };
+  const caller = { ...holder, identities: new Set([holder.principal]), bounds: boundsOf(token), issuedAt: 0 };
   return (permission: Parameters<typeof withinBounds>[1], name: string, onHost = "gcr.io") =>
     withinBounds(caller, permission, repositoryResource(bucketName(onHost, name.split("/")[0] as ProjectId), name));
 }

@@ -5,7 +5,7 @@ import { bucketName } from "../names/buckets.ts";
 import { type ProjectId, parseRepositoryPath, projectPath } from "../names/reference.ts";
 import { repositoryResource } from "../names/resources.ts";
 
-/** What each action of a scope stands for. Clients that delete ask for `push` (gcloud) or `delete` (crane). */
+/** What each action of a scope stands for: what a token for it can do, if its owner may. Clients that delete ask for `push` (gcloud) or `delete` (crane). */
 const permissionsOf: Record<string, readonly Permission[]> = {
   pull: ["storage.objects.get", "storage.objects.list"],
   push: ["storage.buckets.get", "storage.objects.create", "storage.objects.delete"],
@@ -20,11 +20,26 @@ const permissionsOf: Record<string, readonly Permission[]> = {
 };
 
 export function isKnownAction(action: string): boolean {
-  return action in permissionsOf;
+  return Object.hasOwn(permissionsOf, action);
 }
 
 export function actionPermissions(action: string): readonly Permission[] {
-  return permissionsOf[action] ?? [];
+  return isKnownAction(action) ? (permissionsOf[action] as readonly Permission[]) : [];
+}
+
+/**
+ * Without which an action is not given: one of several sets. To list without reading is worth a token; a push that moves
+ * a tag takes the right to delete, one that makes a new one does not.
+ */
+const needsOf: Record<string, readonly (readonly Permission[])[]> = {
+  pull: [["storage.objects.get"], ["storage.objects.list"]],
+  push: [["storage.buckets.get", "storage.objects.create"]],
+  delete: [["storage.objects.delete"]],
+  "*": [permissionsOf["*"] as readonly Permission[]],
+};
+
+export function actionNeeds(action: string): readonly (readonly Permission[])[] {
+  return Object.hasOwn(needsOf, action) ? (needsOf[action] as readonly (readonly Permission[])[]) : [];
 }
 
 /** What the catalog is asked on; a token reaches it by the scope `registry:catalog:*`. */

@@ -1,7 +1,8 @@
 import { BerthError } from "../http/berth-error.ts";
-import { listChildren, listManifests, listTags, repositoryId } from "../images/listing.ts";
+import { listManifests, listTags, repositoryId } from "../images/listing.ts";
 import { nextLink, pageSize, streamJson } from "./replies.ts";
 import type { RepositoryCall } from "./router.ts";
+import { visibleChildren } from "./visible.ts";
 
 /** Rows read from the database at a time: what a listing keeps in memory, however long it is. */
 const manifestBatch = 50;
@@ -17,7 +18,7 @@ export async function listRepository(call: RepositoryCall): Promise<Response> {
   if (query.get("check_usage_only") === "true") return Response.json({ usage: "ACTIVE" });
   const size = pageSize(query);
   const last = query.get("last") ?? "";
-  const [id, child] = await Promise.all([repositoryId(repository), listChildren(repository)]);
+  const [id, child] = await Promise.all([repositoryId(repository), visibleChildren(call)]);
   if (id === undefined && child.length === 0 && !call.isRoot) {
     throw new BerthError("NAME_UNKNOWN", `The repository "${repository.name}" is not known.`);
   }

@@ -1,19 +1,22 @@
-import { isRefusal } from "../access/access-control.ts";
+import { type Access, isRefusal } from "../access/access-control.ts";
 import { newEtag } from "../access/iam/etag.ts";
 import { withinBounds } from "../access/caller.ts";
+import type { Permission } from "../access/permissions.ts";
 import { BerthError } from "../http/berth-error.ts";
 import { type IdleLimit, readBody } from "../http/body.ts";
 import type { TokenAccess } from "../identity/registry-tokens.ts";
 import { bucketName } from "../names/buckets.ts";
 import { anonymous } from "../names/principals.ts";
-import { bucketResource, projectResource, repositoryResource } from "../names/resources.ts";
+import type { ProjectId, RepositoryName } from "../names/reference.ts";
+import { projectResource, repositoryResource, type ResourceName } from "../names/resources.ts";
 import { ensureRegistry } from "../projects/registries.ts";
 import { actorOf } from "../access/audit/audit-log.ts";
 import { anonymousMessage, badCredentialMessage, unauthorized } from "./challenge.ts";
 import type { RegistryCall } from "./context.ts";
 import { apiVersion } from "./replies.ts";
 import { requireService } from "./service-check.ts";
-import { actionPermissions, catalogResource, parseScope, type Scope } from "./scopes.ts";
+import { actionNeeds, catalogResource, parseScope, type Scope } from "./scopes.ts";
+import { mayPullSome } from "./tag-rights.ts";
 
 /** Docker and gcloud get a new token by themselves when one ends. */
 const lifetime = 3600;
@@ -86,19 +89,51 @@ async function grantedActions(call: RegistryCall, scope: Scope): Promise<string[
   const resource = repositoryResource(bucketName(host, project), scope.name);
   // A token that was made for less gets no more by being shown again.
   const bounded = !withinBounds(call.identity.caller, "storage.objects.create", resource);
-  if (scope.actions.includes("push") && !bounded) await preparePush(call, project);
+  const pushes = scope.actions.includes("push") && !bounded;
+  if (pushes) await preparePush(call, project, resource);
   const granted: string[] = [];
   for (const action of scope.actions) {
-    const accesses = actionPermissions(action).map((permission) => ({ permission, resource, project }));
-    const decision = await call.rooms.access.authorize(call.identity.caller, accesses, call.call);
-    if (!isRefusal(decision)) granted.push(action);
+    if (await isGranted(call, { action, name: scope.name, project, resource })) granted.push(action);
+  }
+  // To some clients the exchange alone tells whether they may push.
+  if (pushes && !granted.includes("push")) {
+    throw new BerthError("DENIED", exchangeFailed(project, "storage.objects.create"));
   }
   if (granted.length > 0) await requireService(call, project);
   return granted;
 }
 
-/** Checks the right to push, and makes the registry if this is its first. @throws BerthError UNAUTHORIZED, DENIED */
-export async function preparePush(call: RegistryCall, project: NonNullable<Scope["project"]>): Promise<void> {
+interface AskedAction {
+  action: string;
+  name: string;
+  project: ProjectId;
+  resource: ResourceName;
+}
+
+async function isGranted(call: RegistryCall, { action, name, project, resource }: AskedAction): Promise<boolean> {
+  const { access } = call.rooms;
+  const { caller } = call.identity;
+  const accessesOf = (permissions: readonly Permission[]): Access[] =>
+    permissions.map((permission) => ({ permission, resource, project }));
+  for (const permissions of actionNeeds(action)) {
+    const accesses = accessesOf(permissions);
+    const held = await Promise.all(accesses.map((each) => access.isAllowed(caller, each)));
+    if (held.every(Boolean)) return !isRefusal(await access.authorize(caller, accesses, call.call));
+    const [get] = accesses as [Access];
+    const isPull = get.permission === "storage.objects.get" && withinBounds(caller, get.permission, resource);
+    if (isPull && action === "pull" && (await mayPullSome(call, { name: name as RepositoryName, project }, get)))
+      return true;
+  }
+  // A denial, for the audit log.
+  await access.authorize(caller, accessesOf(actionNeeds(action)[0] ?? []), call.call);
+  return false;
+}
+
+/**
+ * Checks the right to push to a repository, and makes the registry if this is its first push.
+ * @throws BerthError UNAUTHORIZED, DENIED
+ */
+export async function preparePush(call: RegistryCall, project: ProjectId, repository: ResourceName): Promise<void> {
   const { rooms, requested, identity } = call;
   const { host } = requested;
   if (host.readOnly) throw new BerthError("DENIED", `${host.name} takes no pushes.`);
@@ -106,7 +141,7 @@ export async function preparePush(call: RegistryCall, project: NonNullable<Scope
   const access =
     known === undefined
       ? ({ permission: "storage.buckets.create", resource: projectResource(project), project } as const)
-      : ({ permission: "storage.buckets.get", resource: bucketResource(known.bucket), project } as const);
+      : ({ permission: "storage.buckets.get", resource: repository, project } as const);
   // A token reaches repositories only; the bucket behind them is asked about on its owner's behalf.
   const owner = { ...identity.caller, bounds: undefined };
   const decision = await rooms.access.authorize(owner, [access], call.call);
@@ -126,9 +161,16 @@ export async function preparePush(call: RegistryCall, project: NonNullable<Scope
   if (decision.refused === "anonymous") {
     throw unauthorized({ scheme: call.scheme, host: call.host }, "", anonymousMessage);
   }
-  throw new BerthError(
-    "DENIED",
-    `Token exchange failed for project '${project}'. Caller does not have permission '${access.permission}'. ` +
-      "To configure permissions, follow instructions at: https://cloud.google.com/container-registry/docs/access-control",
+  // Who cannot see the registry does not learn whether it is there, as with Container Registry.
+  const seen = { permission: "storage.buckets.list", resource: projectResource(project), project } as const;
+  const isVisible = known !== undefined && (await rooms.access.isAllowed(owner, seen));
+  throw new BerthError("DENIED", exchangeFailed(project, isVisible ? "storage.buckets.get" : "storage.buckets.create"));
+}
+
+/** In Container Registry's words. */
+function exchangeFailed(project: ProjectId, permission: Permission): string {
+  return (
+    `Token exchange failed for project '${project}'. Caller does not have permission '${permission}'. ` +
+    "To configure permissions, follow instructions at: https://cloud.google.com/container-registry/docs/access-control"
   );
 }

@@ -87,6 +87,7 @@ export class Api {
       call: { service: route.service, method: route.id, clientAddress, userAgent, requestId },
       headers: request.headers,
       server: `${incoming.scheme}://${incoming.host}`,
+      host: hostNameOf(incoming.host),
       now: now(),
     };
     const needs = await route.needs(call);

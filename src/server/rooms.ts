@@ -23,6 +23,7 @@ import { oauthRoutes } from "../identity/oauth-routes.ts";
 import { Authenticator } from "../identity/authenticator.ts";
 import { RegistryTokens } from "../identity/registry-tokens.ts";
 import { Memberships } from "../identity/memberships.ts";
+import { ownNames } from "../identity/own-names.ts";
 import { OwnTokens } from "../identity/own-tokens.ts";
 import { signInRoutes } from "../identity/sign-in-routes.ts";
 import { SignInThrottle } from "../identity/sign-in-throttle.ts";
@@ -124,6 +125,14 @@ export function openRooms(
   const accessTokens = new AccessTokens(ownTokens);
   const standing = new Standing(database, freshness);
   const throttle = new SignInThrottle(Date.now);
+  const hosts = new Hosts(
+    settings.hosts.map(({ name, store }) => ({ name, store, readOnly: false })),
+    settings.protectReferenced,
+  );
+  const isOwnName = ownNames(
+    issuer,
+    hosts.all().map(({ name }) => name),
+  );
   const authenticator = new Authenticator({
     standing,
     memberships,
@@ -131,14 +140,11 @@ export function openRooms(
     accessTokens,
     freshness,
     boundsOf,
+    isOwnName,
     throttle,
     now: Date.now,
   });
   const registries = new Registries(database, freshness);
-  const hosts = new Hosts(
-    settings.hosts.map(({ name, store }) => ({ name, store, readOnly: false })),
-    settings.protectReferenced,
-  );
   const directory = new MemberDirectory(database, projects);
   const policyRooms = { database, access, roles, memberExists: (member: string) => directory.exists(member) };
   const findHost = (name: string) => hosts.all().find((host) => host.name === name);
@@ -154,7 +160,7 @@ export function openRooms(
   const storageRooms = { ...policyRooms, projects, registries, findHost };
   const cache = new ContentCache(settings.cacheSize);
   const routes = [
-    ...oauthRoutes({ standing, accessTokens, signingKeys, issuer, database, authenticator }),
+    ...oauthRoutes({ standing, accessTokens, signingKeys, issuer, isOwnName, database, authenticator }),
     ...auditRoutes({
       database,
       findProject,

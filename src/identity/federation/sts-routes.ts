@@ -52,10 +52,9 @@ async function answer(make: () => Promise<object>): Promise<Response> {
 }
 
 /** What a token is; whoever has it may ask, and learns nothing of one that does not count. [RFC 7662] */
-async function introspect(rooms: StsRooms, { body, server, call, now }: ApiCall<ExchangeRequest>): Promise<object> {
+async function introspect(rooms: StsRooms, { body, host, call, now }: ApiCall<ExchangeRequest>): Promise<object> {
   const token = body.token ?? "";
   const access = await rooms.accessTokens.read(token, now);
-  const host = new URL(server).hostname;
   const identity = await rooms.authenticator.identify(`Bearer ${token}`, host, call.clientAddress);
   if (access === undefined || isBadCredential(identity)) return { active: false };
   const { principal } = identity.caller;

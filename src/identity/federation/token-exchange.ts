@@ -3,7 +3,7 @@ import type { AccessTokens } from "../access-tokens.ts";
 import type { Database } from "../../metadata/database.ts";
 import { OAuthError } from "../oauth-error.ts";
 import type { Standing } from "../standing.ts";
-import { accessTokenSeconds } from "../token-endpoint.ts";
+import { accessTokenSeconds } from "../token-lifetimes.ts";
 import { compileMapping } from "./attribute-mapping.ts";
 import type { IssuerKeys } from "./issuer-keys.ts";
 import { parseProviderAudience, poolAccountId, poolPrincipal, poolSets } from "./pool-names.ts";
@@ -47,6 +47,7 @@ export async function exchangeToken(rooms: ExchangeRooms, request: ExchangeReque
       tokenIds: [],
       sets: poolSets(provider.pool, groups, attributes),
       delegation: [],
+      origins: [],
     },
     scope,
     issuedAt: now / 1000,
