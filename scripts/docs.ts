@@ -23,7 +23,7 @@ function errorsPage(): string {
     notice,
     "# Errors",
     "",
-    "Every refusal has a body in the form of the distribution specification, and an `X-Request-Id` that stands in the log too:",
+    'Every refusal below `/v2/` has a body in the form of the distribution specification; everywhere else it is the form of Google\'s APIs, `{"error": {"code", "message", "status"}}`. Both have an `X-Request-Id` that stands in the log too:',
     "",
     '```json\n{"errors":[{"code":"MANIFEST_UNKNOWN","message":"…","detail":{}}]}\n```',
     "",

@@ -56,3 +56,11 @@ export class ApiError extends Error {
     return Response.json({ error: { code, message, status, errors } }, { status: code, headers: this.headers });
   }
 }
+
+/** How Google's APIs say an HTTP status; what they have no word for is by its hundred. */
+export function apiStatusOf(code: number): ApiStatus {
+  if (code === 400) return "INVALID_ARGUMENT";
+  if (code === 409) return "ALREADY_EXISTS";
+  const known = (Object.keys(apiStatuses) as ApiStatus[]).find((status) => apiStatuses[status] === code);
+  return known ?? (code >= 500 ? "INTERNAL" : "INVALID_ARGUMENT");
+}

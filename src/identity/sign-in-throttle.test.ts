@@ -80,6 +80,6 @@ test("a line ends: who comes after it is looked at", async () => {
 
 test("a check that throws gives its turn on", async () => {
   const broken = throttle.verify("ann@example.com", "192.0.2.1", () => Promise.reject(new Error("broken")));
-  expect(broken).rejects.toThrow("broken");
+  await expect(broken).rejects.toThrow("broken");
   expect(await throttle.verify("ann@example.com", "192.0.2.1", () => Promise.resolve(true))).toBe(true);
 });

@@ -16,6 +16,8 @@ const maxBody = 8 * 2 ** 20;
 /** The same for somebody unknown, who has to be read before it is known what the call needs. */
 const maxAnonymousBody = 64 * 2 ** 10;
 const maxDepth = 64;
+/** Characters of a name in a path: the longest is that of an object. */
+const maxName = 1024;
 
 interface ApiDependencies {
   freshness: Freshness;
@@ -56,7 +58,11 @@ export class Api {
   answer(incoming: Incoming): Promise<Response> | undefined {
     const { method } = incoming.request;
     const found = this.#find(method === "HEAD" ? "GET" : method, incoming.path);
-    return found === undefined ? undefined : this.#answer(incoming, found);
+    if (found === undefined) return undefined;
+    const long = Object.values(found.path).find((value) => value.length > maxName);
+    if (long !== undefined)
+      throw new ApiError("INVALID_ARGUMENT", `A name in the path has more than ${maxName} characters.`);
+    return this.#answer(incoming, found);
   }
 
   async #answer(incoming: Incoming, { route, path }: Found): Promise<Response> {
@@ -95,7 +101,7 @@ export class Api {
     let grant: Grant | undefined;
     if (typeof needs !== "string") {
       const decision = await access.authorize(identity.caller, needs, call.call);
-      if (isRefusal(decision)) throw denied(decision);
+      if (isRefusal(decision)) throw denied(decision, incoming.path);
       grant = decision;
     }
     const answer = await route.handle(call, grant);
@@ -124,7 +130,8 @@ function unauthenticated(message: string): ApiError {
   return new ApiError("UNAUTHENTICATED", message, { "www-authenticate": 'Bearer realm="berth"' });
 }
 
-function denied({ refused, access }: Refusal): ApiError {
+/** Names what was asked for as the caller wrote it: what it was found to be is for those who may see it. */
+function denied({ refused, access }: Refusal, path: string): ApiError {
   if (refused === "anonymous") return unauthenticated(missingCredential);
   if (refused === "bounds") {
     return new ApiError(
@@ -132,9 +139,10 @@ function denied({ refused, access }: Refusal): ApiError {
       `Request had insufficient authentication scopes for permission '${access.permission}'.`,
     );
   }
+  const asked = path.replace(/:\w+$/, "").slice(0, 500);
   return new ApiError(
     "PERMISSION_DENIED",
-    `Permission '${access.permission}' denied on resource '${access.resource}' (or it may not exist).`,
+    `Permission '${access.permission}' denied on resource '${asked}' (or it may not exist).`,
   );
 }
 

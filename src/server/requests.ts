@@ -1,5 +1,5 @@
 import type { Server } from "bun";
-import { ApiError } from "../http/api-error.ts";
+import { ApiError, apiStatusOf } from "../http/api-error.ts";
 import { BerthError, toBerthError } from "../http/berth-error.ts";
 import type { IdleLimit } from "../http/body.ts";
 import type { Incoming, RequestNotes } from "../registry/context.ts";
@@ -82,9 +82,14 @@ function quotaExceeded(seconds: number): BerthError {
 
 /** The registry's addresses begin with `/v2`; it also says of those that are nobody's that there is nothing. */
 function answer(rooms: Rooms, incoming: Incoming): Promise<Response> {
-  // Cloud Logging has the one address that looks like the registry's.
-  const isRegistry = incoming.path.startsWith("/v2/") && incoming.path !== "/v2/entries:list";
-  return (isRegistry ? undefined : rooms.api.answer(incoming)) ?? answerRegistry(rooms.registry, incoming);
+  return (
+    (isRegistryPath(incoming.path) ? undefined : rooms.api.answer(incoming)) ?? answerRegistry(rooms.registry, incoming)
+  );
+}
+
+/** Cloud Logging has the one address that looks like the registry's. */
+function isRegistryPath(path: string): boolean {
+  return (path === "/v2" || path.startsWith("/v2/")) && path !== "/v2/entries:list";
 }
 
 function incomingOf(
@@ -159,5 +164,10 @@ function refuse(error: unknown, { requestId, path, request }: Incoming, log: Log
   if (refusal.status >= 500) {
     log.error({ requestId, path, method: request.method, ...errorFields(error) }, "request failed");
   }
-  return errorReply(refusal);
+  return isRegistryPath(path) ? errorReply(refusal) : asApiError(refusal).toResponse();
+}
+
+/** Outside the registry everybody reads Google's form. */
+function asApiError({ status, message, headers }: BerthError): ApiError {
+  return new ApiError(apiStatusOf(status), message, headers);
 }

@@ -1,6 +1,7 @@
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
+import { mustCall } from "../harness/federation.ts";
 import { listRoutes } from "../harness/route-list.ts";
 import { type CallerName, callers, makeVariables, openScene, type Scene } from "./route-scene.ts";
 import { type Row, type Sent, table } from "./route-table.ts";
@@ -23,6 +24,15 @@ afterAll(async () => {
 const statusesOf = (row: Row): string[] => (typeof row === "string" ? row : row.expect).split(" ");
 
 async function send(route: string, caller: CallerName, variables: Record<string, string>, sent: Sent): Promise<number> {
+  return (await exchange(route, caller, variables, sent)).status;
+}
+
+async function exchange(
+  route: string,
+  caller: CallerName,
+  variables: Record<string, string>,
+  sent: Sent,
+): Promise<{ status: number; text: string }> {
   const [method = "", path = ""] = route.split(" ");
   const values = { ...variables, ...sent.variables };
   const filled = path.replaceAll(/\{(\w+)(?:=[^}]*)?\}/g, (_, name: string) => encodeURIComponent(values[name] ?? ""));
@@ -43,8 +53,7 @@ async function send(route: string, caller: CallerName, variables: Record<string,
         : { body: isJson ? JSON.stringify(body) : body }),
     },
   );
-  await reply.arrayBuffer();
-  return reply.status;
+  return { status: reply.status, text: await reply.text() };
 }
 
 /** What a call may change: all that is stored, but for the log of what was refused. */
@@ -102,6 +111,70 @@ describe("another project's child under one's own name is not there", () => {
       const status = await send(route, "foreign", variables, foreign);
       expect([404, 403]).toContain(status);
       expect(state()).toBe(before);
+    });
+  }
+});
+
+describe("who may not look is told the same of what is there and of what is not", () => {
+  /** In place of each name that a path may hold: one that nothing has. */
+  const missing: Record<string, string[]> = {
+    project: ["missing-project", "111111111111"],
+    parent: ["missing-project"],
+    account: [
+      "missing@my-project.iam.gserviceaccount.com",
+      "missing@missing-project.iam.gserviceaccount.com",
+      "1".repeat(21),
+    ],
+    key: ["0".repeat(40)],
+    pool: ["nowhere-1"],
+    provider: ["nowhere-1"],
+    role: ["nowhere1"],
+    bucket: ["artifacts.missing-project.appspot.com", "eu.artifacts.my-project.appspot.com"],
+    name: ["my-project/nowhere-1", "missing-project/app"],
+    reference: ["nowhere-1", `sha256:${"0".repeat(64)}`],
+    digest: [`sha256:${"0".repeat(64)}`],
+    upload: [`${crypto.randomUUID()}.1`],
+    email: ["missing@example.com"],
+    operation: ["cp.111111111111"],
+    object: ["containers/repositories/library/missing/tag_v1"],
+  };
+  // Providers are on the sign-in page for all to see.
+  const isPublic = (route: string): boolean => route.includes("/signin/") || route.startsWith("GET /v1/roles/");
+  const withNames = Object.keys(table).filter((route) => /\{/.test(route) && !isPublic(route));
+
+  /** What is said, with the names that the caller wrote taken out. */
+  const told = ({ status, text }: { status: number; text: string }, names: Record<string, string>): string => {
+    const values = Object.entries(names).sort(([, a], [, b]) => b.length - a.length);
+    const bare = values.reduce((rest, [name, value]) => rest.replaceAll(value, `{${name}}`), decodeURIComponent(text));
+    return `${status} ${bare}`;
+  };
+
+  for (const route of withNames) {
+    test(route, async () => {
+      const row = table[route] as Row;
+      const path = route.split(" ")[1] as string;
+      const own = (names: Record<string, string>): Record<string, string> =>
+        Object.fromEntries(Object.entries(names).filter(([name]) => path.includes(`{${name}`)));
+      for (const caller of ["anonymous", "stranger", "foreign"] as const) {
+        const made = await makeVariables(scene, path);
+        const sent: Sent = typeof row === "string" ? { body: {} } : await row.call(scene, made);
+        const names = own({ ...made, ...sent.variables });
+        const asked = { ...sent, variables: {} };
+        const there = told(await exchange(route, caller, names, asked), names);
+        if (there.startsWith("2") && !route.includes(":testIamPermissions")) continue;
+        for (const [name, others] of Object.entries(missing)) {
+          if (!(name in names)) continue;
+          for (const other of others) {
+            const changed = { ...names, [name]: other };
+            const absent = told(await exchange(route, caller, changed, asked), changed);
+            expect([caller, name, other, absent]).toEqual([caller, name, other, there]);
+          }
+        }
+        if (names.project === undefined) continue;
+        const project = await mustCall<{ projectNumber: string }>(scene.berth, "GET", `/v1/projects/${names.project}`);
+        const numbered = { ...names, project: project.projectNumber };
+        expect([caller, told(await exchange(route, caller, numbered, asked), numbered)]).toEqual([caller, there]);
+      }
     });
   }
 });

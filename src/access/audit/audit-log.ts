@@ -73,7 +73,7 @@ function* insertEntry(
   const { log, actor, resource, detail, granted, at, count, firstAt } = entry;
   const { principal, keyId, delegation, call, accesses } = actor;
   const authorization = accesses.map((access) => ({
-    resource: access.resource,
+    resource: access.resource.slice(0, maxResource),
     permission: access.permission,
     granted,
   }));
@@ -84,7 +84,7 @@ function* insertEntry(
     at,
     principal,
     call.method,
-    resource,
+    resource.slice(0, maxResource),
     call.requestId,
     call.clientAddress,
     JSON.stringify(detail),
@@ -101,7 +101,12 @@ function* insertEntry(
 }
 
 const maxUserAgent = 500;
+/** Beyond any name that exists. */
+const maxResource = 800;
+const maxProject = 200;
 
 function projectOf(accesses: readonly Access[]): ProjectId | undefined {
-  return accesses.find(({ project }) => project !== undefined)?.project;
+  const project = accesses.find((access) => access.project !== undefined)?.project;
+  // What somebody took for a project's name is in the resource.
+  return project !== undefined && project.length <= maxProject ? project : undefined;
 }

@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import type { Database } from "../../metadata/database.ts";
 import type { Access, Refusal } from "../access-control.ts";
 import type { Call, Caller } from "../caller.ts";
@@ -9,6 +10,22 @@ const flushEach = 5000;
 export const maxPending = 1000;
 
 /**
+ * Different denials of one caller, all unknown ones together: so many at once, and then one each so many ms. What comes
+ * beyond is counted in one entry, at most each minute: whoever asks for ever new names is a thousand rows and then ten
+ * thousand a day, some megabytes, however fast.
+ */
+export const denialsAtOnce = 1000;
+const denialEach = 10_000;
+const overflowEach = 60_000;
+const maxCallers = 1000;
+
+/** What a caller may still have written. */
+interface Budget {
+  left: number;
+  at: number;
+}
+
+/**
  * The audit of calls that change nothing: denials, and reads where a project asks for them. It takes no write per
  * call: equal ones are counted, and all go into the database together. A stranger that is refused a million times
  * costs a row each five seconds.
@@ -17,6 +34,9 @@ export class AuditJournal {
   readonly #database: Database;
   readonly #now: () => number;
   #pending = new Map<string, AuditEntry>();
+  /** Counts what there was no room for, since when. */
+  readonly #overflows = new Map<string, { entry: AuditEntry; since: number }>();
+  readonly #budgets = new LRUCache<string, Budget>({ max: maxCallers });
   #timer: Timer | undefined;
 
   constructor(database: Database, now: () => number) {
@@ -36,13 +56,18 @@ export class AuditJournal {
   async flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#takeOverflows(true);
+    await this.#write();
+  }
+
+  async #write(): Promise<void> {
     const entries = [...this.#pending.values()];
     if (entries.length === 0) return;
     this.#pending = new Map();
     try {
       await this.#database.write(recordEntries, entries);
     } catch (error) {
-      for (const entry of entries) this.#add(keyOf(entry), entry);
+      for (const entry of entries) this.#merge(keyOf(entry), entry, true);
       throw error;
     }
   }
@@ -60,12 +85,35 @@ export class AuditJournal {
       count: 1,
       firstAt: at,
     };
-    this.#add(keyOf(entry), entry);
-    this.#timer ??= setTimeout(() => void this.flush().catch(() => {}), flushEach).unref();
+    const key = keyOf(entry);
+    this.#merge(key, entry, this.#pending.has(key) || this.#hasRoom(entry));
+    this.#arm();
   }
 
-  #add(key: string, entry: AuditEntry): void {
-    const known = this.#pending.get(key) ?? (this.#pending.size < maxPending ? undefined : this.#overflow(entry));
+  #arm(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      void this.#flushDue().catch(() => {});
+    }, flushEach).unref();
+  }
+
+  /** As `flush`, but that counts of what there was no room for wait for their minute. */
+  async #flushDue(): Promise<void> {
+    this.#takeOverflows(false);
+    if (this.#overflows.size > 0) this.#arm();
+    await this.#write();
+  }
+
+  #takeOverflows(all: boolean): void {
+    for (const [key, { entry, since }] of this.#overflows) {
+      if (!all && this.#now() - since < overflowEach) continue;
+      this.#overflows.delete(key);
+      this.#pending.set(key, entry);
+    }
+  }
+
+  #merge(key: string, entry: AuditEntry, hasRoom: boolean): void {
+    const known = hasRoom ? this.#pending.get(key) : this.#overflow(entry);
     if (known === undefined) {
       this.#pending.set(key, entry);
       return;
@@ -75,17 +123,26 @@ export class AuditJournal {
     known.firstAt = Math.min(known.firstAt, entry.firstAt);
   }
 
+  #hasRoom({ log, actor, at }: AuditEntry): boolean {
+    if (this.#pending.size >= maxPending) return false;
+    if (log !== "policy") return true;
+    const before = this.#budgets.get(actor.principal) ?? { left: denialsAtOnce, at };
+    const left = Math.min(denialsAtOnce, before.left + (at - before.at) / denialEach);
+    this.#budgets.set(actor.principal, { left: Math.max(left - 1, left < 1 ? left : 0), at });
+    return left >= 1;
+  }
+
   /** The entry for those that there is no room for. */
   #overflow(entry: AuditEntry): AuditEntry {
     const key = `more ${entry.log}`;
-    let known = this.#pending.get(key);
-    if (known === undefined) {
-      const call = { ...entry.actor.call, method: "various", clientAddress: "", userAgent: "", requestId: "" };
-      const actor = { principal: "", keyId: "", delegation: [], call, accesses: [] };
-      known = { ...entry, actor, resource: "", detail: { more: "too many different ones at once" }, count: 0 };
-      this.#pending.set(key, known);
-    }
-    return known;
+    const known = this.#overflows.get(key);
+    if (known !== undefined) return known.entry;
+    const call = { ...entry.actor.call, method: "various", clientAddress: "", userAgent: "", requestId: "" };
+    const actor = { principal: "", keyId: "", delegation: [], call, accesses: [] };
+    const detail = { ...entry.detail, more: "too many different ones" };
+    const made = { ...entry, actor, resource: "", detail, count: 0 };
+    this.#overflows.set(key, { entry: made, since: entry.at });
+    return made;
   }
 }
 
