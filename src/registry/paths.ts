@@ -8,6 +8,13 @@ export type Target =
   | { kind: "tags" | "uploads"; repository: RepositoryPath }
   | { kind: "upload"; repository: RepositoryPath; id: string };
 
+/** The addresses that are no repository's, and what they take. */
+export const endpoints = {
+  ping: { path: "/v2/", methods: ["GET", "HEAD"] },
+  token: { path: "/v2/token", methods: ["GET", "POST"] },
+  catalog: { path: "/v2/_catalog", methods: ["GET", "HEAD"] },
+} as const;
+
 /**
  * Reads the path of a request to the registry, once: everything after works on what this returns. Percent signs are
  * taken only where clients write them, in a digest's `%3A`; in a name they are refused, so that no second spelling
@@ -15,9 +22,9 @@ export type Target =
  * @throws BerthError NAME_INVALID, NOT_FOUND
  */
 export function parsePath(path: string): Target {
-  if (path === "/v2/") return { kind: "ping" };
-  if (path === "/v2/token") return { kind: "token" };
-  if (path === "/v2/_catalog") return { kind: "catalog" };
+  if (path === endpoints.ping.path) return { kind: "ping" };
+  if (path === endpoints.token.path) return { kind: "token" };
+  if (path === endpoints.catalog.path) return { kind: "catalog" };
   const segments = path.split("/");
   if (segments[0] !== "" || segments[1] !== "v2") throw new BerthError("NOT_FOUND");
   const count = segments.length;

@@ -11,7 +11,7 @@ import { manifestResource, repositoryResource } from "../names/resources.ts";
 import { getCatalog } from "./catalog.ts";
 import { badCredentialMessage, unauthorized } from "./challenge.ts";
 import type { Incoming, RegistryCall, RegistryRooms } from "./context.ts";
-import { parsePath, type Target } from "./paths.ts";
+import { endpoints, parsePath, type Target } from "./paths.ts";
 import { emptyReferrers } from "./referrers.ts";
 import { reply } from "./replies.ts";
 import { type Route, routes } from "./routes.ts";
@@ -44,7 +44,8 @@ export async function answerRegistry(rooms: RegistryRooms, incoming: Incoming): 
   const asked = { scheme: incoming.scheme, host: incoming.host };
   const { request } = incoming;
   const route = "repository" in target ? routes[target.kind]?.[request.method] : undefined;
-  if ("repository" in target && route === undefined) throw notAllowed(Object.keys(routes[target.kind] ?? {}));
+  const methods = "repository" in target ? Object.keys(routes[target.kind] ?? {}) : endpoints[target.kind].methods;
+  if (!(methods as readonly string[]).includes(request.method)) throw notAllowed(methods);
 
   const form =
     target.kind === "token" && request.method === "POST"
@@ -74,11 +75,7 @@ export async function answerRegistry(rooms: RegistryRooms, incoming: Incoming): 
     call: { service: "containerregistry.googleapis.com", method, clientAddress, userAgent, requestId },
   };
   if (route !== undefined && "repository" in target) return answerRepository(call, target, route, scope, asked);
-  if (target.kind === "token") {
-    if (form === undefined && request.method !== "GET") throw notAllowed(["GET", "POST"]);
-    return issueToken(call, form?.scopes ?? incoming.query.getAll("scope"));
-  }
-  if (request.method !== "GET" && request.method !== "HEAD") throw notAllowed(["GET", "HEAD"]);
+  if (target.kind === "token") return issueToken(call, form?.scopes ?? incoming.query.getAll("scope"));
   if (target.kind === "catalog") return getCatalog(call);
   if (identity.caller.principal === anonymous && authorization === null) throw unauthorized(asked, "");
   return reply(200);
@@ -147,6 +144,6 @@ function throttled(seconds: number): BerthError {
   return new BerthError("TOOMANYREQUESTS", `Too many failed sign-ins: try again in ${seconds} s.`, { headers });
 }
 
-function notAllowed(methods: string[]): BerthError {
+function notAllowed(methods: readonly string[]): BerthError {
   return new BerthError("UNSUPPORTED", undefined, { headers: { allow: methods.join(", ") } });
 }

@@ -9,12 +9,16 @@ interface ProbeDependencies {
   isStopping: () => boolean;
 }
 
+/** What is answered before anything else, without credentials. */
+export const probePaths = ["/healthz", "/readyz", "/metrics"] as const;
+
 /** A store that does not answer in this time is not ready. */
 const patience = 5000;
 
 /** What orchestrators and Prometheus ask: `/healthz`, `/readyz`, `/metrics`. Without credentials, and without names. */
 export class Probes {
   readonly #dependencies: ProbeDependencies;
+  #looking: Promise<{ ok: boolean; text: string }> | undefined;
 
   constructor(dependencies: ProbeDependencies) {
     this.#dependencies = dependencies;
@@ -30,8 +34,14 @@ export class Probes {
 
   /** 200 where the database and every blob store have really answered. */
   async #ready(): Promise<Response> {
-    const { database, stores, isStopping } = this.#dependencies;
-    if (isStopping()) return new Response("stopping\n", { status: 503 });
+    if (this.#dependencies.isStopping()) return new Response("stopping\n", { status: 503 });
+    // Who comes while one looks is told what that one finds: to look writes to every store, and anybody may ask.
+    const { ok, text } = await (this.#looking ??= this.#look().finally(() => (this.#looking = undefined)));
+    return new Response(text, { status: ok ? 200 : 503 });
+  }
+
+  async #look(): Promise<{ ok: boolean; text: string }> {
+    const { database, stores } = this.#dependencies;
     const parts = [
       ["database", () => database.readRow("SELECT value FROM versions LIMIT 1")],
       ...[...stores].map(([name, store]) => [`store ${name}`, () => store.check()] as const),
@@ -47,7 +57,7 @@ export class Probes {
       }),
     );
     const ok = states.every((state) => state.endsWith("ok"));
-    return new Response(`${states.join("\n")}\n`, { status: ok ? 200 : 503 });
+    return { ok, text: `${states.join("\n")}\n` };
   }
 
   async #metrics(): Promise<Response> {

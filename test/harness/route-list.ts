@@ -3,7 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { migrate } from "../../src/metadata/migrate.ts";
 import { SqliteConnection, SqliteDatabase, SqliteWriter } from "../../src/metadata/sqlite.ts";
+import { endpoints } from "../../src/registry/paths.ts";
 import { routes } from "../../src/registry/routes.ts";
+import { probePaths } from "../../src/server/probes.ts";
 import { openRooms } from "../../src/server/rooms.ts";
 import { loadSettings } from "../../src/server/settings.ts";
 
@@ -28,7 +30,11 @@ export function listRoutes(): string[] {
     const registry = Object.entries(routes).flatMap(([kind, methods]) =>
       Object.keys(methods).map((method) => `${method} ${patterns[kind] ?? kind}`),
     );
-    return [...api.routes().map((route) => `${route.method} ${route.path}`), ...registry];
+    const others = Object.values(endpoints).flatMap(({ path: at, methods }) =>
+      methods.map((method) => `${method} ${at}`),
+    );
+    const probes = probePaths.map((at) => `GET ${at}`);
+    return [...api.routes().map((route) => `${route.method} ${route.path}`), ...registry, ...others, ...probes];
   } finally {
     connection.close();
     rmSync(directory, { recursive: true, force: true });

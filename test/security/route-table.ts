@@ -65,6 +65,17 @@ export const table: Record<string, Row> = {
   "POST /v1/token": body(malformed, form({ grant_type: "none" })),
   "POST /v1/introspect": body(everybody, form({ token: "none" })),
 
+  // The registry beside its repositories, probes
+  "GET /v2/": signedIn,
+  "HEAD /v2/": signedIn,
+  "GET /v2/token": query("401 200 200 200 200 200", "scope=repository:my-project/app:pull"),
+  "POST /v2/token": body("401 200 200 200 200 200", form({ grant_type: "none" })),
+  "GET /v2/_catalog": signedIn,
+  "HEAD /v2/_catalog": signedIn,
+  "GET /healthz": everybody,
+  "GET /readyz": everybody,
+  "GET /metrics": everybody,
+
   // Berth's own
   "GET /berth/v1/me": signedIn,
   "POST /berth/v1/me:changePassword": body("401 400 400 400 400 400", { oldPassword: "x", newPassword: "y" }),
