@@ -11,7 +11,9 @@ import {
 import type { AuditJournal } from "./audit/journal.ts";
 import { type Call, type Caller, withinBounds } from "./caller.ts";
 import { bucketBindings } from "./iam/bucket-bindings.ts";
-import { CompiledPolicy, type RoleGrant } from "./iam/policy.ts";
+import type { WorkBudget } from "./iam/cel/evaluation.ts";
+import { maxWorkOfAuthorization } from "./iam/cel/limits.ts";
+import { type AuditConfig, CompiledPolicy, isAudited, type LogType, type RoleGrant } from "./iam/policy.ts";
 import type { Roles } from "./iam/roles.ts";
 import type { Permission } from "./permissions.ts";
 import type { Policies } from "./policies.ts";
@@ -86,6 +88,12 @@ const maxDecisions = 1000;
 interface Trace {
   /** Whether it hangs on a condition: then it may be another one at another time. */
   conditional: boolean;
+  /** What the conditions on the way may still do. */
+  budget: WorkBudget;
+}
+
+function newTrace(): Trace {
+  return { conditional: false, budget: { left: maxWorkOfAuthorization } };
 }
 
 /** The one door: whatever is done for a caller is asked here, with every resource that it touches. */
@@ -119,14 +127,19 @@ export class AccessControl {
       decisions.push(decision);
     }
     for (const [i, access] of accesses.entries()) {
-      if (!Object.hasOwn(readLogTypes, access.permission)) continue;
+      if (logTypeOf(access.permission) === undefined) continue;
       const { audited } = decisions[i] as Decision;
-      let isAudited = audited.get(call.service);
-      if (isAudited === undefined) audited.set(call.service, (isAudited = await this.#isAudited(caller, access, call)));
-      if (isAudited) this.#journal.read(caller, access, call);
+      let isAsked = audited.get(call.service);
+      if (isAsked === undefined) audited.set(call.service, (isAsked = await this.#isAudited(caller, access, call)));
+      if (isAsked) this.#journal.read(caller, access, call);
     }
     const may = (access: Access): Promise<boolean> => this.isAllowed(caller, access);
     return { caller, call, accesses, may } as Grant;
+  }
+
+  /** A credential that is none: who tried it is not known. */
+  credentialRefused(call: Call, secret: string): void {
+    this.#journal.credentialRefused(call, secret);
   }
 
   /** Whether a listing may show something: no right to anything, and no denial. */
@@ -140,7 +153,7 @@ export class AccessControl {
    */
   async reach(caller: Caller, access: Access): Promise<"all" | "some" | "none"> {
     if (await this.isAllowed(caller, access)) return "all";
-    return (await this.#isPermitted(caller, access, { conditional: false }, "assume")) ? "some" : "none";
+    return (await this.#isPermitted(caller, access, newTrace(), "assume")) ? "some" : "none";
   }
 
   #remembered(caller: Caller, { permission, resource }: Access): Decision | undefined {
@@ -150,7 +163,7 @@ export class AccessControl {
   async #decide(caller: Caller, access: Access): Promise<Decision> {
     // What changes meanwhile makes new maps: the decision is then remembered by nobody.
     const decisions = this.#decisions;
-    const trace: Trace = { conditional: false };
+    const trace = newTrace();
     const decision = { refused: await this.#refusal(caller, access, trace), audited: new Map<string, boolean>() };
     if (trace.conditional) return decision;
     let known = decisions.get(caller);
@@ -229,12 +242,16 @@ export class AccessControl {
     return new Set(grants.filter((grant) => this.#isMet(grant, access, trace)).map(({ role }) => role));
   }
 
-  /** Whether the project asks for entries of such reads; changes have theirs in any case. */
+  /** Whether the project, or the organisation for all of them, asks for entries of such calls; changes have theirs in any case. */
   async #isAudited(caller: Caller, { permission, project }: Access, { service }: Call): Promise<boolean> {
-    if (project === undefined) return false;
-    const policy = await this.#policies.compiled(projectResource(project));
-    if (policy === undefined || policy.policy.auditConfigs.length === 0) return false;
-    return policy.isAudited(service, readLogTypes[permission as keyof typeof readLogTypes], caller.identities);
+    const logType = logTypeOf(permission) as LogType;
+    // The images of a registry are objects of its bucket, and their audit was configured there.
+    const services = permission.startsWith("storage.") ? [service, storage] : [service];
+    const on = [organizationResource(await this.#hierarchy.organization())];
+    if (project !== undefined) on.push(projectResource(project));
+    const configs: AuditConfig[] = [];
+    for (const resource of on) configs.push(...((await this.#policies.compiled(resource))?.policy.auditConfigs ?? []));
+    return configs.length > 0 && isAudited(configs, services, logType, caller.identities);
   }
 
   async #permits(grant: RoleGrant, access: Access, trace: Trace, conditions: Conditions): Promise<boolean> {
@@ -250,7 +267,7 @@ export class AccessControl {
     if (resource.endsWith("*")) return false;
     const { name, type, service } = resourceAttributes(resource);
     const context = { time: this.#now(), resourceName: name, resourceType: type, resourceService: service };
-    return condition.holds(context);
+    return condition.holds(context, trace.budget);
   }
 }
 
@@ -271,8 +288,29 @@ function isObject(resource: ResourceName): boolean {
   return bucket !== undefined && resource.startsWith("/objects/", bucket.length);
 }
 
-/** Reads whose audit is a project's choice. [Cloud Storage, "Cloud Audit Logs", audited operations] */
-const readLogTypes = { "storage.objects.get": "DATA_READ", "storage.objects.list": "DATA_READ" } as const;
+const storage = "storage.googleapis.com";
+
+/** Reading images, and acting as an account: getting a token or a signature of it. [Cloud Audit Logs, services' audited operations] */
+const dataReads = new Set<string>([
+  "storage.objects.get",
+  "storage.objects.list",
+  "iam.serviceAccounts.getAccessToken",
+  "iam.serviceAccounts.getOpenIdToken",
+  "iam.serviceAccounts.implicitDelegation",
+  "iam.serviceAccounts.signBlob",
+  "iam.serviceAccounts.signJwt",
+]);
+
+const logTypes = new Map<Permission, LogType | undefined>();
+
+/** Which log calls for a permission go into where they are asked for; `undefined` for changes. */
+function logTypeOf(permission: Permission): LogType | undefined {
+  if (logTypes.has(permission)) return logTypes.get(permission);
+  const isRead = /\.(?:get|list|getIamPolicy|search[A-Za-z]*)$/.test(permission);
+  const type = dataReads.has(permission) ? "DATA_READ" : isRead ? "ADMIN_READ" : undefined;
+  logTypes.set(permission, type);
+  return type;
+}
 
 /**
  * A bucket that does not exist yet is asked as it would be made: who could use it learns that there is nothing,

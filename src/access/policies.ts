@@ -4,7 +4,9 @@ import type { Database } from "../metadata/database.ts";
 import { bumpVersion, type Freshness } from "../metadata/freshness.ts";
 import { all, first, run, type Steps } from "../metadata/statement.ts";
 import type { Member } from "../names/members.ts";
+import type { ProjectId } from "../names/reference.ts";
 import { projectOf, type ResourceName } from "../names/resources.ts";
+import type { Grant } from "./access-control.ts";
 import { type AuditConfig, type Binding, CompiledPolicy, hasOwner, type Policy } from "./iam/policy.ts";
 
 interface PolicyRow {
@@ -96,16 +98,43 @@ function* writeMembers(resource: ResourceName, members: ReadonlySet<Member>): St
   }
 }
 
+/** What goes with the deletion of a member. */
+export interface Retirement {
+  newEtag: string;
+  /** See `guardedProjects`. */
+  guarded: ProjectId[];
+}
+
+const maxGuarded = 1000;
+
+/**
+ * The projects that name a member and that whoever deletes it may give new owners: none of these is left without one.
+ * About others' projects a deletion hears nothing, and nobody can keep an account alive by making it an owner.
+ */
+export async function guardedProjects(database: Database, grant: Grant, member: Member): Promise<ProjectId[]> {
+  const rows = await database.read(
+    all<{ resource: ResourceName }>("SELECT resource FROM policy_members WHERE member = ? LIMIT ?", member, maxGuarded),
+  );
+  const guarded: ProjectId[] = [];
+  for (const { resource } of rows) {
+    const project = projectOf(resource);
+    const permission = "resourcemanager.projects.setIamPolicy";
+    if (project !== undefined && (await grant.may({ permission, resource, project }))) guarded.push(project);
+  }
+  return guarded;
+}
+
 /**
  * Writes `deleted:user:E?uid=U` for a user that is deleted in every policy that names it; groups and service accounts
  * alike.
- * @throws ApiError FAILED_PRECONDITION if a project would be left without an owner
+ * @throws ApiError FAILED_PRECONDITION if one of the guarded projects would be left without an owner
  */
-export function* retireMember(member: Member, uniqueId: string, newEtag: string): Steps<void> {
+export function* retireMember(member: Member, uniqueId: string, { newEtag, guarded }: Retirement): Steps<void> {
   const changed = yield* replaceMember(member, deletedMember(member, uniqueId), newEtag);
-  const orphaned = changed.find(
-    ({ resource, before, after }) => projectOf(resource) !== undefined && hasOwner(before) && !hasOwner(after),
-  );
+  const orphaned = changed.find(({ resource, before, after }) => {
+    const project = projectOf(resource);
+    return project !== undefined && guarded.includes(project) && hasOwner(before) && !hasOwner(after);
+  });
   if (orphaned === undefined) return;
   throw new ApiError(
     "FAILED_PRECONDITION",

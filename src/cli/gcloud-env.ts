@@ -40,6 +40,10 @@ export const gcloudEnv: CliCommand = {
       ["CLOUDSDK_AUTH_TOKEN_HOST", `${server}/token`],
       ["CLOUDSDK_AUTH_AUTH_HOST", `${server}/o/oauth2/v2/auth`],
       ["CLOUDSDK_ARTIFACTS_ALLOW_UNRECOGNIZED_REGISTRY", "true"],
+      // On the machine itself there may be no TLS; `gcloud auth login` insists on it else.
+      ...(/^http:\/\/(?:localhost|127\.[\d.]+|\[::1\])(?::\d+)?$/.test(server)
+        ? [["OAUTHLIB_INSECURE_TRANSPORT", "1"] as Setting]
+        : []),
       ...apis.map((api): Setting => [`CLOUDSDK_API_ENDPOINT_OVERRIDES_${api.toUpperCase()}`, `${server}/`]),
     ]);
     return Promise.resolve(0);

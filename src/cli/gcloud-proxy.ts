@@ -28,6 +28,11 @@ export const gcloudProxy: CliCommand = {
     if (!/^127\.|^localhost$|^::1$/.test(hostname)) {
       throw new UsageError("--listen: the proxy is for this machine alone: give an address of the loopback");
     }
+    if (server.protocol === "http:" && !/^(?:localhost|127\..*|\[::1\])$/.test(server.hostname)) {
+      console.error(
+        `berth gcloud-proxy: ${server.origin} is reached without TLS: tokens are readable on the way there`,
+      );
+    }
     const files = await makeCertificate(directory);
     const ca = flags.get("--ca");
     const inner = Bun.serve({

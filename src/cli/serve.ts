@@ -18,6 +18,8 @@ export const serve: CliCommand = {
     return `${head}\n${[config, ...lines].join("\n")}\n`;
   },
   async run(args) {
+    // All that is made below holds secrets, or what is secret to others.
+    process.umask(0o077);
     try {
       return await supervise(loadSettings(parseFlags(args), process.env), (text) => console.log(text));
     } catch (error) {

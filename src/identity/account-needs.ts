@@ -3,7 +3,7 @@ import { type ApiCall } from "../access/api-route.ts";
 import type { Permission } from "../access/permissions.ts";
 import type { Database } from "../metadata/database.ts";
 import type { ProjectId } from "../names/reference.ts";
-import { projectResource, serviceAccountResource } from "../names/resources.ts";
+import { projectResource, type ResourceName, serviceAccountResource } from "../names/resources.ts";
 import { unknownAccount } from "./manage-accounts.ts";
 import { findServiceAccount, type ServiceAccount } from "./service-accounts.ts";
 
@@ -18,6 +18,8 @@ export interface AccountRooms {
   findProject(idOrNumber: string): Promise<ProjectId | undefined>;
   /** The server's public address: where key files send for tokens. */
   issuer: string;
+  /** The organisation, if the account with this address has a role on it. */
+  administered(email: string): Promise<ResourceName | undefined>;
 }
 
 export function projectNeeds(rooms: AccountRooms) {
@@ -44,6 +46,22 @@ export function accountNeeds(rooms: AccountRooms) {
       const { project: named, account: name } = call.path as { project: string; account: string };
       const project = (await rooms.findProject(named === "-" ? projectOfAddress(name) : named)) ?? (named as ProjectId);
       return [{ permission, resource: serviceAccountResource(project, name), project }];
+    };
+}
+
+/**
+ * A right on an account whose new keys make whoever holds them the account. One that administers the organisation is out
+ * of reach for the editors of the project that it happens to be in.
+ */
+export function keyNeeds(rooms: AccountRooms) {
+  return (permission: Permission) =>
+    async (call: ApiCall): Promise<Access[]> => {
+      const needs = await accountNeeds(rooms)(permission)(call);
+      const account = await lookUp(rooms, call);
+      const organization = account === undefined ? undefined : await rooms.administered(account.email);
+      if (organization === undefined) return needs;
+      const setPolicy = "resourcemanager.organizations.setIamPolicy";
+      return [...needs, { permission: setPolicy, resource: organization, project: undefined }];
     };
 }
 

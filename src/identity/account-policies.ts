@@ -16,7 +16,7 @@ export function accountPolicyRoutes(
       get: { permission: "iam.serviceAccounts.getIamPolicy", methods: ["POST"] },
       set: "iam.serviceAccounts.setIamPolicy",
       allowsPublic: false,
-      keepsOwner: false,
+      keepsRole: undefined,
       async target(call) {
         const [{ resource, project }] = (await accountNeeds(rooms)("iam.serviceAccounts.getIamPolicy")(call)) as [
           Access,

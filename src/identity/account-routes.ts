@@ -2,9 +2,12 @@ import { z } from "zod";
 import { type ApiCall, type ApiRoute, apiRoute, requireGrant } from "../access/api-route.ts";
 import { actorOf } from "../access/audit/audit-log.ts";
 import { newEtag } from "../access/iam/etag.ts";
+import { guardedProjects } from "../access/policies.ts";
+import { pageSizeOf } from "../http/page-size.ts";
 import type { Database } from "../metadata/database.ts";
 import { all } from "../metadata/statement.ts";
 import { randomDigits } from "../names/identifiers.ts";
+import { serviceAccountPrincipal } from "../names/principals.ts";
 import type { ProjectId } from "../names/reference.ts";
 import { viewAccount } from "./account-views.ts";
 import { createAccount, deleteAccount, undeleteAccount, updateAccount } from "./manage-accounts.ts";
@@ -134,9 +137,11 @@ export function accountRoutes(rooms: AccountRooms): ApiRoute[] {
       path: one,
       needs: onAccount("iam.serviceAccounts.delete"),
       async handle(call, grant) {
-        const { uniqueId } = await found(call);
-        const actor = actorOf(requireGrant(grant));
-        await database.write(deleteAccount, { uniqueId, newEtag: newEtag(), actor, now: call.now });
+        const { uniqueId, email } = await found(call);
+        const held = requireGrant(grant);
+        const guarded = await guardedProjects(database, held, serviceAccountPrincipal(email));
+        const actor = actorOf(held);
+        await database.write(deleteAccount, { uniqueId, guarded, newEtag: newEtag(), actor, now: call.now });
         return {};
       },
     }),
@@ -161,7 +166,7 @@ export function accountRoutes(rooms: AccountRooms): ApiRoute[] {
 const maxPage = 100;
 
 async function listAccounts(database: Database, project: ProjectId, query: URLSearchParams): Promise<object> {
-  const size = Math.min(Number(query.get("pageSize") ?? maxPage) || maxPage, maxPage);
+  const size = pageSizeOf(query, { usual: maxPage, largest: maxPage });
   const after = Buffer.from(query.get("pageToken") ?? "", "base64url").toString("utf8");
   const rows = await database.read(
     all<ServiceAccountRow>(

@@ -164,13 +164,13 @@ export class Authenticator {
     if (file === undefined) return { bad: "json-key" };
     const { standing, throttle, now } = this.#options;
     const key = await standing.usableKey(file.private_key_id);
-    const retryAfter = throttle.wait(file.client_email, address);
-    if (retryAfter > 0) return { bad: "throttled", retryAfter };
+    // The right file is always taken: others who fail at the same address, behind one proxy say, keep nobody out.
     if (key === undefined || key.expiresAt <= now() || !provesKey(file, key)) {
+      const retryAfter = throttle.wait(file.client_email, address);
+      if (retryAfter > 0) return { bad: "throttled", retryAfter };
       throttle.failed(file.client_email, address);
       return { bad: "password" };
     }
-    throttle.succeeded(file.client_email, address);
     const checkedUntil = Math.min(now() + provenFor, key.expiresAt);
     const { expiresAt } = key;
     return { holder: holderOf(key), bounds: undefined, issuedAt: 0, expiresAt, host: undefined, checkedUntil };

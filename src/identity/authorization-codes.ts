@@ -1,3 +1,4 @@
+import { type Actor, recordChange } from "../access/audit/audit-log.ts";
 import { command } from "../metadata/database.ts";
 import { first, run, type Steps } from "../metadata/statement.ts";
 
@@ -14,7 +15,7 @@ export interface AuthorizationCode {
 /** A code is good for so long, in ms: as long as it takes to copy it. */
 export const codeLifetime = 5 * 60_000;
 
-type StoredCode = AuthorizationCode & { hash: string; expiresAt: number };
+type StoredCode = AuthorizationCode & { hash: string; expiresAt: number; actor: Actor; now: number };
 
 export const saveCode = command("identity.saveCode", function* (input: StoredCode) {
   yield* run("DELETE FROM authorization_codes WHERE expires_at < ?", input.expiresAt - codeLifetime);
@@ -29,7 +30,13 @@ export const saveCode = command("identity.saveCode", function* (input: StoredCod
     input.scope,
     input.expiresAt,
   );
+  const detail = { change: "signed in", client: input.clientId, scope: input.scope };
+  yield* recordChange(input.actor, signInResource(input.actor), detail, input.now);
 });
+
+function signInResource({ principal }: Actor): string {
+  return `//oauth2.googleapis.com/signIns/${principal}`;
+}
 
 /** What a code was found to be: `replayed` names the refresh token that its first use has given out, if any. */
 type TakenCode = { code: AuthorizationCode } | { replayed: string | undefined };
@@ -64,6 +71,7 @@ interface RefreshToken {
   scope: string;
   /** Of the code that it was got for. */
   codeHash: string;
+  actor: Actor;
   now: number;
   expiresAt: number;
 }
@@ -83,10 +91,13 @@ export const saveRefreshToken = command("identity.saveRefreshToken", function* (
     input.expiresAt,
   );
   yield* run("UPDATE authorization_codes SET refresh_hash = ? WHERE hash = ?", input.hash, input.codeHash);
+  const detail = { change: "refresh token made", client: input.clientId };
+  yield* recordChange(input.actor, signInResource(input.actor), detail, input.now);
 });
 
 interface KnownRefreshToken {
   userId: string;
+  email: string;
   clientId: string;
   scope: string;
   expiresAt: number;
@@ -94,7 +105,8 @@ interface KnownRefreshToken {
 
 export function* findRefreshToken(hash: string, now: number): Steps<KnownRefreshToken | undefined> {
   return yield* first<KnownRefreshToken>(
-    "SELECT user_id AS userId, client_id AS clientId, scope, expires_at AS expiresAt FROM refresh_tokens WHERE hash = ? AND expires_at > ?",
+    `SELECT t.user_id AS userId, u.email, t.client_id AS clientId, t.scope, t.expires_at AS expiresAt
+       FROM refresh_tokens t JOIN users u ON u.unique_id = t.user_id WHERE t.hash = ? AND t.expires_at > ?`,
     hash,
     now,
   );

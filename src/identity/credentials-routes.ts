@@ -1,7 +1,7 @@
 import { createPrivateKey, sign } from "node:crypto";
 import { SignJWT } from "jose";
 import { z } from "zod";
-import type { Access, AccessControl } from "../access/access-control.ts";
+import { type Access, type AccessControl, isRefusal } from "../access/access-control.ts";
 import { type ApiCall, type ApiRoute, apiRoute } from "../access/api-route.ts";
 import type { Permission } from "../access/permissions.ts";
 import { ApiError } from "../http/api-error.ts";
@@ -165,21 +165,22 @@ async function requireChain(rooms: CredentialsRooms, call: ApiCall, permission: 
   if (first === undefined) return;
   let by = first;
   for (const next of rest) {
-    await requireRight(rooms, by, await accessTo(rooms, call, next, implicit));
+    await requireRight(rooms, by, await accessTo(rooms, call, next, implicit), call);
     by = next;
   }
   const [onAccount] = (await accountNeeds(rooms)(permission)(call)) as [Access];
-  await requireRight(rooms, by, onAccount);
+  await requireRight(rooms, by, onAccount, call);
 }
 
 /** A link of the chain, asked on behalf of the account that takes it. @throws ApiError PERMISSION_DENIED */
-async function requireRight(rooms: CredentialsRooms, email: string, access: Access): Promise<void> {
+async function requireRight(rooms: CredentialsRooms, email: string, access: Access, { call }: ApiCall): Promise<void> {
   const account = await rooms.database.read(findServiceAccount(email));
   const principal = serviceAccountPrincipal(account?.email ?? email);
   const identities = await rooms.memberships.of(principal);
   const none = { keyId: "", tokenIds: [], delegation: [], origins: [], bounds: undefined, issuedAt: 0 };
   const isUsable = account !== undefined && !account.disabled;
-  if (isUsable && (await rooms.access.isAllowed({ principal, identities, ...none }, access))) return;
+  const decision = await rooms.access.authorize({ principal, identities, ...none }, [access], call);
+  if (isUsable && !isRefusal(decision)) return;
   throw new ApiError(
     "PERMISSION_DENIED",
     `delegates: ${email.slice(0, 300)} lacks the permission '${access.permission}' on the next in the chain (or one of them does not exist).`,

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { type ApiRoute, apiRoute, requireGrant } from "../access/api-route.ts";
 import { actorOf } from "../access/audit/audit-log.ts";
 import { newEtag } from "../access/iam/etag.ts";
+import { guardedProjects } from "../access/policies.ts";
 import { ApiError } from "../http/api-error.ts";
 import type { Database } from "../metadata/database.ts";
 import { all } from "../metadata/statement.ts";
@@ -90,7 +91,9 @@ export function groupRoutes(rooms: PeopleRooms): ApiRoute[] {
       needs: on("berth.groups.delete"),
       async handle({ path, now }, grant) {
         const email = (path.email as string).toLowerCase();
-        await database.write(deleteGroup, { email, newEtag: newEtag(), actor: actorOf(requireGrant(grant)), now });
+        const held = requireGrant(grant);
+        const guarded = await guardedProjects(database, held, `group:${email}`);
+        await database.write(deleteGroup, { email, guarded, newEtag: newEtag(), actor: actorOf(held), now });
         return {};
       },
     }),

@@ -1,5 +1,5 @@
 import { type Actor, recordChange } from "../access/audit/audit-log.ts";
-import { retireMember } from "../access/policies.ts";
+import { type Retirement, retireMember } from "../access/policies.ts";
 import { ApiError } from "../http/api-error.ts";
 import { bumpVersion } from "../metadata/freshness.ts";
 import { command } from "../metadata/database.ts";
@@ -80,12 +80,12 @@ export const updateGroup = command(
 );
 
 /** Policies that name the group go on naming it, as deleted. @throws ApiError NOT_FOUND, FAILED_PRECONDITION for an only owner */
-export const deleteGroup = command("identity.deleteGroup", function* (input: GroupChange & { newEtag: string }) {
+export const deleteGroup = command("identity.deleteGroup", function* (input: GroupChange & Retirement) {
   const { uniqueId, email } = yield* requireGroup(input.email);
   yield* run("DELETE FROM groups WHERE unique_id = ?", uniqueId);
   const member = `group:${email}`;
   yield* run("DELETE FROM group_members WHERE member = ?", member);
-  yield* retireMember(member, uniqueId, input.newEtag);
+  yield* retireMember(member, uniqueId, input);
   yield* changed(email, { change: "deleted" }, input.actor, input.now);
 });
 

@@ -1,5 +1,5 @@
 import { type Actor, recordChange } from "../access/audit/audit-log.ts";
-import { deletedMember, restoreMember, retireMember } from "../access/policies.ts";
+import { deletedMember, type Retirement, restoreMember, retireMember } from "../access/policies.ts";
 import { ApiError } from "../http/api-error.ts";
 import { bumpVersion } from "../metadata/freshness.ts";
 import { command } from "../metadata/database.ts";
@@ -83,11 +83,11 @@ interface AccountEnd {
 }
 
 /** Policies that name the account go on naming it, as deleted. @throws ApiError NOT_FOUND, FAILED_PRECONDITION for an only owner */
-export const deleteAccount = command("identity.deleteAccount", function* (input: AccountEnd) {
+export const deleteAccount = command("identity.deleteAccount", function* (input: AccountEnd & Retirement) {
   const { uniqueId, email, project } = yield* requireAccount(input.uniqueId);
   yield* run("UPDATE service_accounts SET deleted_at = ? WHERE unique_id = ?", input.now, uniqueId);
   const member = serviceAccountPrincipal(email);
-  yield* retireMember(member, uniqueId, input.newEtag);
+  yield* retireMember(member, uniqueId, input);
   yield* run("UPDATE group_members SET member = ? WHERE member = ?", deletedMember(member, uniqueId), member);
   yield* bumpVersion("identity");
   yield* recordChange(input.actor, serviceAccountResource(project, uniqueId), { email, change: "deleted" }, input.now);

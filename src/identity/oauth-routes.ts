@@ -1,4 +1,5 @@
 import { type ApiCall, type ApiRoute, apiRoute } from "../access/api-route.ts";
+import { actorFor } from "../access/audit/audit-log.ts";
 import { ApiError } from "../http/api-error.ts";
 import { BerthError } from "../http/berth-error.ts";
 import { type IdleLimit, readBody } from "../http/body.ts";
@@ -9,7 +10,7 @@ import { isBadCredential } from "./authenticator.ts";
 import { dropRefreshToken, findRefreshToken, secretHash } from "./authorization-codes.ts";
 import { noStore, OAuthError } from "./oauth-error.ts";
 import { revocationLifetime, revokeToken } from "./revocation.ts";
-import { codeGrant, refreshGrant, refreshTokenId } from "./user-grants.ts";
+import { codeGrant, ownerActor, refreshGrant, refreshTokenId } from "./user-grants.ts";
 import { answerTokenRequest, assertionGrant, jwtBearer, type TokenIssuer } from "./token-endpoint.ts";
 
 const service = "oauth2.googleapis.com";
@@ -36,8 +37,8 @@ export function oauthRoutes(rooms: OAuthRooms): ApiRoute[] {
       readBody: readForm,
       authorization: "client",
       needs: () => "nobody",
-      handle: ({ body, headers, server, now }) =>
-        answerTokenRequest(rooms, grants, { form: withClient(body, headers), endpoint: server + path, now }),
+      handle: ({ body, headers, server, call, now }) =>
+        answerTokenRequest(rooms, grants, { form: withClient(body, headers), endpoint: server + path, call, now }),
     });
   return [
     token("/token"),
@@ -127,9 +128,11 @@ async function revoke(
 ): Promise<Response> {
   const hash = secretHash(token);
   // Looked for first: strangers' guesses cost no write.
-  const isRefreshToken = (await database.read(findRefreshToken(hash, now))) !== undefined;
-  if (isRefreshToken && (await database.write(dropRefreshToken, { hash }))) {
-    await database.write(revokeToken, { tokenId: refreshTokenId(hash), expiresAt: now + revocationLifetime });
+  const expiresAt = now + revocationLifetime;
+  const refresh = await database.read(findRefreshToken(hash, now));
+  if (refresh !== undefined && (await database.write(dropRefreshToken, { hash }))) {
+    const actor = ownerActor(refresh.email, call);
+    await database.write(revokeToken, { tokenId: refreshTokenId(hash), expiresAt, actor, now });
     return Response.json({}, { headers: noStore });
   }
   // A registry token has no name of its own: the last of its list is the one that it was got with.
@@ -142,7 +145,7 @@ async function revoke(
       "The token is not valid, or cannot be revoked: delete its key instead.",
     ).toResponse();
   }
-  await database.write(revokeToken, { tokenId, expiresAt: now + revocationLifetime });
+  await database.write(revokeToken, { tokenId, expiresAt, actor: actorFor(identity.caller, [], call), now });
   return Response.json({}, { headers: noStore });
 }
 

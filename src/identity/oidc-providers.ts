@@ -1,5 +1,6 @@
 import type { Configuration, CustomFetch } from "openid-client";
 import type { Egress } from "../egress/egress.ts";
+import { parseMember } from "../names/members.ts";
 
 /** A provider that people sign in through, as `berth.yaml` has it. */
 export interface OidcProvider {
@@ -12,7 +13,7 @@ export interface OidcProvider {
   scope: string;
   /** The claim with the names of the groups that a person is in. */
   groupsClaim: string;
-  /** What follows `@` in the address of a group that the provider names without; groups elsewhere do not count then. */
+  /** What follows `@` in the addresses of its groups; without it the provider has none. */
   groupsDomain: string | undefined;
   /** Whose addresses are taken; empty: everybody's. */
   emailDomains: readonly string[];
@@ -102,6 +103,10 @@ export class ProviderClient {
     if (typeof sub !== "string" || typeof email !== "string") {
       throw new ProviderError(`${provider} did not tell an e-mail address (is the scope "email" allowed?).`);
     }
+    // Not brought into another form first: what looks like an address of somebody else's must not become it.
+    const isPlain = /^[\x21-\x7e]+$/.test(email) && parseMember(`user:${email}`)?.value === email.toLowerCase();
+    if (!isPlain)
+      throw new ProviderError(`${provider} told ${JSON.stringify(email.slice(0, 320))}, which is no e-mail address.`);
     if (email_verified !== true) throw new ProviderError(`${provider} has not verified the address ${email}.`);
     const domain = email.split("@")[1]?.toLowerCase() ?? "";
     if (emailDomains.length > 0 && !emailDomains.includes(domain)) {
@@ -116,15 +121,19 @@ export class ProviderClient {
     };
   }
 
-  /** With a domain of its own the provider names groups there and nowhere else. */
+  /**
+   * A provider names groups of the domain that it is given for them and of no other: else it could put people into those
+   * that were made here.
+   */
   #groupAddress(group: string): string | undefined {
     const { groupsDomain } = this.provider;
+    if (groupsDomain === undefined || !/^[\x20-\x7e]+$/.test(group)) return undefined;
     if (group.includes("@")) {
       const address = group.toLowerCase();
-      return groupsDomain === undefined || address.endsWith(`@${groupsDomain}`) ? address : undefined;
+      return address.endsWith(`@${groupsDomain}`) ? address : undefined;
     }
     const local = group.toLowerCase().replaceAll(/[^a-z0-9._-]+/g, "-");
-    return groupsDomain === undefined || local === "" ? undefined : `${local}@${groupsDomain}`;
+    return local === "" ? undefined : `${local}@${groupsDomain}`;
   }
 
   /** The provider's description of itself, read anew now and then; one that could not be read is tried again. */

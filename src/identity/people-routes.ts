@@ -1,14 +1,17 @@
 import { z } from "zod";
-import type { Access } from "../access/access-control.ts";
+import type { Access, AccessControl } from "../access/access-control.ts";
 import { type ApiCall, type ApiRoute, apiRoute, requireGrant } from "../access/api-route.ts";
 import { actorFor, actorOf } from "../access/audit/audit-log.ts";
 import { newEtag } from "../access/iam/etag.ts";
+import { guardedProjects } from "../access/policies.ts";
 import type { Permission } from "../access/permissions.ts";
 import { ApiError } from "../http/api-error.ts";
+import { pageSizeOf } from "../http/page-size.ts";
 import type { Database } from "../metadata/database.ts";
 import { all } from "../metadata/statement.ts";
 import { randomDigits } from "../names/identifiers.ts";
 import { parseMember } from "../names/members.ts";
+import { userPrincipal } from "../names/principals.ts";
 import { organizationResource } from "../names/resources.ts";
 import { checkPassword, hashPassword, longestPassword, randomPassword, verifyPassword } from "./passwords.ts";
 import type { SignInThrottle } from "./sign-in-throttle.ts";
@@ -29,6 +32,7 @@ const users = "/berth/v1/users";
 
 export interface PeopleRooms {
   database: Database;
+  access: AccessControl;
   throttle: SignInThrottle;
   organization(): string | Promise<string>;
 }
@@ -121,7 +125,9 @@ export function userRoutes(rooms: PeopleRooms): ApiRoute[] {
       needs: on("berth.users.delete"),
       async handle({ path, now }, grant) {
         const email = (path.email as string).toLowerCase();
-        await database.write(deleteUser, { email, newEtag: newEtag(), actor: actorOf(requireGrant(grant)), now });
+        const held = requireGrant(grant);
+        const guarded = await guardedProjects(database, held, userPrincipal(email));
+        await database.write(deleteUser, { email, guarded, newEtag: newEtag(), actor: actorOf(held), now });
         return {};
       },
     }),
@@ -173,7 +179,7 @@ export function userRoutes(rooms: PeopleRooms): ApiRoute[] {
 
 /** The old password is asked for again: a token that was stolen does not take the account over. */
 async function changeOwnPassword(
-  { database, throttle }: PeopleRooms,
+  { database, access, throttle }: PeopleRooms,
   { caller, call, now }: ApiCall,
   oldPassword: string,
   newPassword: string,
@@ -189,7 +195,10 @@ async function changeOwnPassword(
     const headers = { "retry-after": String(isRight.retryAfter) };
     throw new ApiError("RESOURCE_EXHAUSTED", "Too many failed attempts.", headers);
   }
-  if (!isRight) throw new ApiError("PERMISSION_DENIED", "oldPassword: it is not the user's.");
+  if (!isRight) {
+    access.credentialRefused(call, "password");
+    throw new ApiError("PERMISSION_DENIED", "oldPassword: it is not the user's.");
+  }
   checkPassword(newPassword, email);
   const passwordHash = await hashPassword(newPassword);
   await database.write(changePassword, { email, passwordHash, actor: actorFor(caller, [], call), now });
@@ -228,7 +237,7 @@ export function organizationNeeds({ organization }: Pick<PeopleRooms, "organizat
 const maxPage = 500;
 
 export function pageOf(query: URLSearchParams): { size: number; after: string } {
-  const size = Math.min(Math.max(Number(query.get("pageSize")) || 100, 1), maxPage);
+  const size = pageSizeOf(query, { usual: 100, largest: maxPage });
   return { size, after: Buffer.from(query.get("pageToken") ?? "", "base64url").toString("utf8") };
 }
 

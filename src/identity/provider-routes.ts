@@ -7,7 +7,7 @@ import { parseMember } from "../names/members.ts";
 import { type ProviderClient, ProviderError } from "./oidc-providers.ts";
 import type { TokenKind } from "./own-tokens.ts";
 import { signInThroughProvider } from "./provider-sign-in.ts";
-import { cookieOf, grantCode, isSecure, type SignInRooms } from "./sign-in-routes.ts";
+import { cookieOf, grantCode, isOwnForm, isSecure, type SignInRooms } from "./sign-in-routes.ts";
 import { failurePage } from "./sign-in-pages.ts";
 import { readSignInRequest, requestParams } from "./sign-in-request.ts";
 
@@ -63,10 +63,17 @@ export function providerRoutes(rooms: ProviderRooms): ApiRoute[] {
   ];
 }
 
-async function begin(rooms: ProviderRooms, { path, query, server, now }: ApiCall): Promise<Response> {
+/** From the sign-in page alone: a link elsewhere must not sign somebody in for a program that they never heard of. */
+async function begin(rooms: ProviderRooms, call: ApiCall): Promise<Response> {
+  const { path, query, server, now } = call;
   const client = requireProvider(rooms, path.provider as string);
   const request = readSignInRequest(query);
   if (typeof request === "string") return failurePage(request);
+  if (!(await isOwnForm(rooms, call, query))) {
+    return failurePage(
+      "The page is too old, or was not opened in this browser. Go back to the program and begin again.",
+    );
+  }
   const { url, pending } = await client.begin(callbackOf(rooms, client));
   const iat = Math.floor(now / 1000);
   const claims = {
@@ -110,7 +117,7 @@ async function finish(rooms: ProviderRooms, { path, query, headers, server, call
     call,
     now,
   });
-  const reply = await grantCode(rooms.database, userId, request, now);
+  const reply = await grantCode(rooms.database, { userId, email: claims.email, call }, request, now);
   reply.headers.append(
     "set-cookie",
     `${cookieName(server)}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0${isSecure(server) ? "; Secure" : ""}`,

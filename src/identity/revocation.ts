@@ -1,3 +1,4 @@
+import { type Actor, recordChange } from "../access/audit/audit-log.ts";
 import { command } from "../metadata/database.ts";
 import { bumpVersion } from "../metadata/freshness.ts";
 import { accessTokenSeconds } from "./token-lifetimes.ts";
@@ -7,6 +8,9 @@ interface Revocation {
   tokenId: string;
   /** When the last of what was made from it will have ended, and the row may go. */
   expiresAt: number;
+  /** Whose it is, in the call that ends it. */
+  actor: Actor;
+  now: number;
 }
 
 /** Tokens that one may go back to, each made with the one before it. */
@@ -16,13 +20,15 @@ export const longestChain = 20;
 export const revocationLifetime = (longestChain + 1) * accessTokenSeconds * 1000;
 
 /** Ends a token, and with it whatever was made from it. */
-export const revokeToken = command("identity.revokeToken", function* ({ tokenId, expiresAt }: Revocation) {
+export const revokeToken = command("identity.revokeToken", function* (input: Revocation) {
+  const { tokenId, expiresAt, actor, now } = input;
   yield* run(
     "INSERT INTO revoked_tokens (id, expires_at) VALUES (?, ?) ON CONFLICT (id) DO NOTHING",
     tokenId,
     expiresAt,
   );
   yield* bumpVersion("identity");
+  yield* recordChange(actor, `//oauth2.googleapis.com/tokens/${actor.principal}`, { change: "revoked" }, now);
 });
 
 /** Forgets revocations of tokens that have ended by themselves. */

@@ -1,6 +1,8 @@
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import { z } from "zod";
+import type { AccessControl } from "../access/access-control.ts";
 import { type ApiCall, type ApiRoute, apiRoute } from "../access/api-route.ts";
+import type { Call } from "../access/caller.ts";
 import type { Database } from "../metadata/database.ts";
 import { codeLifetime, saveCode, secretHash } from "./authorization-codes.ts";
 import { isShown } from "./oauth-clients.ts";
@@ -10,6 +12,7 @@ import { verifyPassword } from "./passwords.ts";
 import { codeShownPage, failurePage, signInPage } from "./sign-in-pages.ts";
 import { readSignInRequest, requestParams, type SignInRequest } from "./sign-in-request.ts";
 import type { SignInThrottle } from "./sign-in-throttle.ts";
+import { ownerActor } from "./user-grants.ts";
 import { findUser } from "./users.ts";
 
 const service = "oauth2.googleapis.com";
@@ -27,6 +30,7 @@ const formKind: TokenKind<{ nonce: string }> = {
 
 export interface SignInRooms {
   database: Database;
+  access: AccessControl;
   ownTokens: OwnTokens;
   throttle: SignInThrottle;
   /** The providers that people may sign in through, by name. */
@@ -80,7 +84,7 @@ async function showForm(
     hidden: { ...requestParams(request), form },
     providers: providerNames.map((name) => ({
       name,
-      link: `/signin/${name}?${new URLSearchParams(requestParams(request)).toString()}`,
+      link: `/signin/${name}?${new URLSearchParams({ ...requestParams(request), form }).toString()}`,
     })),
     // The browser follows the answer there, which it counts as the form's doing.
     formTarget: isShown(request.redirectUri) ? "" : origin,
@@ -108,14 +112,17 @@ async function signIn(
     return fits && user?.disabled === 0;
   });
   if (typeof isRight !== "boolean") return again(`Too many attempts: try again in ${isRight.retryAfter} s.`);
-  if (!isRight || user === undefined) return again("The address or the password is not right.");
-  return grantCode(rooms.database, user.unique_id, request, call.now);
+  if (!isRight || user === undefined) {
+    rooms.access.credentialRefused(call.call, "password");
+    return again("The address or the password is not right.");
+  }
+  return grantCode(rooms.database, { userId: user.unique_id, email: user.email, call: call.call }, request, call.now);
 }
 
 /** Sends the person back to the program with a code, or shows the code. */
 export async function grantCode(
   database: Database,
-  userId: string,
+  { userId, email, call }: { userId: string; email: string; call: Call },
   request: SignInRequest,
   now: number,
 ): Promise<Response> {
@@ -130,6 +137,8 @@ export async function grantCode(
     codeChallenge,
     scope,
     expiresAt,
+    actor: ownerActor(email, call),
+    now,
   });
   if (isShown(redirectUri)) return codeShownPage(code);
   const target = new URL(redirectUri);
@@ -142,9 +151,12 @@ export async function grantCode(
   });
 }
 
-/** The form was signed by this server for the browser that has the cookie, and is sent from its own page. */
-async function isOwnForm(
-  { ownTokens }: SignInRooms,
+/**
+ * The form was signed by this server for the browser that has the cookie, and is sent from its own page: somebody has
+ * looked at it and said yes.
+ */
+export async function isOwnForm(
+  { ownTokens }: Pick<SignInRooms, "ownTokens">,
   { headers, server, now }: ApiCall,
   form: URLSearchParams,
 ): Promise<boolean> {

@@ -1,7 +1,14 @@
+import { recordEvent } from "../access/audit/audit-log.ts";
 import { command, type Database } from "../metadata/database.ts";
 import { first, run, type Steps } from "../metadata/statement.ts";
 import { makeKey } from "./key-files.ts";
-import { insertServiceAccountKey, type NewServiceAccountKey } from "./service-accounts.ts";
+import { serviceAccountResource } from "../names/resources.ts";
+import {
+  findServiceAccount,
+  insertServiceAccountKey,
+  type NewServiceAccountKey,
+  type ServiceAccount,
+} from "./service-accounts.ts";
 
 /** The key that the server signs with on an account's behalf; nobody else ever has its private half. */
 export interface SystemKey {
@@ -10,6 +17,7 @@ export interface SystemKey {
   privateKey: string;
 }
 
+const systemKeyMade = { service: "iam.googleapis.com", method: "berth.keys.MakeSystemKey" };
 const day = 24 * 3600_000;
 /** A key signs for so long; what it signed is good as long again at the most, and then the next has signed for long. */
 const signsFor = 7 * day;
@@ -28,6 +36,9 @@ export const keepSystemKey = command(
       now,
     );
     yield* insertServiceAccountKey({ ...input, expiresAt: now + goodFor });
+    const { email, project } = (yield* findServiceAccount(accountId)) as ServiceAccount;
+    const resource = `${serviceAccountResource(project, accountId)}/keys/${input.id}`;
+    yield* recordEvent(systemKeyMade, { resource, project }, { email, origin: input.origin }, now);
     return (yield* findSystemKey(accountId, now)) as SystemKey;
   },
 );

@@ -1,3 +1,4 @@
+import type { Call } from "../access/caller.ts";
 import type { SigningKeys } from "../keys/signing-keys.ts";
 import type { AccessTokens } from "./access-tokens.ts";
 import { type Assertion, readAssertion } from "./assertions.ts";
@@ -23,6 +24,7 @@ export interface TokenForm {
   form: URLSearchParams;
   /** Where it was sent, as the client sees it: `https://HOST/token`. */
   endpoint: string;
+  call: Call;
   now: number;
 }
 

@@ -1,4 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import type { Actor } from "../access/audit/audit-log.ts";
+import type { Call } from "../access/caller.ts";
 import type { Database } from "../metadata/database.ts";
 import { first } from "../metadata/statement.ts";
 import { userPrincipal } from "../names/principals.ts";
@@ -24,13 +26,13 @@ const day = 24 * 3600_000;
 
 /** The code that a browser brought, for tokens. [RFC 6749 section 4.1.3; RFC 7636] */
 export function codeGrant(database: Database): GrantHandler {
-  return async (issuer, { form, now }) => {
+  return async (issuer, { form, call, now }) => {
     const client = requireClient(form);
     const hash = secretHash(form.get("code") ?? "");
     const taken = (await database.read(findCode(hash, now)))
       ? await database.write(takeCode, { hash, now })
       : undefined;
-    if (taken !== undefined && "replayed" in taken) await endReplayed(database, taken.replayed, now);
+    if (taken !== undefined && "replayed" in taken) await endReplayed(database, taken.replayed, call, now);
     const code = taken !== undefined && "code" in taken ? taken.code : undefined;
     const isItsOwn = code?.clientId === client && code.redirectUri === form.get("redirect_uri");
     if (code === undefined || !isItsOwn || !provesChallenge(form.get("code_verifier") ?? "", code.codeChallenge)) {
@@ -46,6 +48,7 @@ export function codeGrant(database: Database): GrantHandler {
       clientId: client,
       scope,
       codeHash: hash,
+      actor: ownerActor(user.email, call),
       now,
       expiresAt,
     });
@@ -57,10 +60,17 @@ export function codeGrant(database: Database): GrantHandler {
 }
 
 /** A code that comes twice was stolen, by the first or by the second: what it was given for ends. [RFC 6749 section 4.1.2] */
-async function endReplayed(database: Database, refreshHash: string | undefined, now: number): Promise<void> {
-  if (refreshHash === undefined) return;
-  await database.write(dropRefreshToken, { hash: refreshHash });
-  await database.write(revokeToken, { tokenId: refreshTokenId(refreshHash), expiresAt: now + revocationLifetime });
+async function endReplayed(database: Database, hash: string | undefined, call: Call, now: number): Promise<void> {
+  const refresh = hash === undefined ? undefined : await database.read(findRefreshToken(hash, now));
+  if (hash === undefined || refresh === undefined) return;
+  await database.write(dropRefreshToken, { hash });
+  const actor = ownerActor(refresh.email, call);
+  await database.write(revokeToken, { tokenId: refreshTokenId(hash), expiresAt: now + revocationLifetime, actor, now });
+}
+
+/** A user in a call of a program that acts for them. */
+export function ownerActor(email: string, call: Call): Actor {
+  return { principal: userPrincipal(email), keyId: "", delegation: [], call, accesses: [] };
 }
 
 /** A refresh token, for a new access token. [RFC 6749 section 6] */

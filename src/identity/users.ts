@@ -1,5 +1,5 @@
 import { type Actor, recordChange } from "../access/audit/audit-log.ts";
-import { retireMember } from "../access/policies.ts";
+import { type Retirement, retireMember } from "../access/policies.ts";
 import { ApiError } from "../http/api-error.ts";
 import { bumpVersion } from "../metadata/freshness.ts";
 import { command } from "../metadata/database.ts";
@@ -123,9 +123,8 @@ export const changePassword = command("identity.changePassword", function* (inpu
   yield* recordChange(input.actor, userResource(input.email), { change: "password" }, input.now);
 });
 
-interface UserEnd {
+interface UserEnd extends Retirement {
   email: string;
-  newEtag: string;
   actor: Actor;
   now: number;
 }
@@ -136,7 +135,7 @@ export const deleteUser = command("identity.deleteUser", function* (input: UserE
   yield* run("UPDATE users SET deleted_at = ?, password_hash = NULL WHERE unique_id = ?", input.now, id);
   yield* run("DELETE FROM refresh_tokens WHERE user_id = ?", id);
   const member = userPrincipal(email);
-  yield* retireMember(member, id, input.newEtag);
+  yield* retireMember(member, id, input);
   yield* run("DELETE FROM group_members WHERE member = ?", member);
   yield* bumpVersion("identity");
   yield* recordChange(input.actor, userResource(email), { change: "deleted" }, input.now);

@@ -1,19 +1,19 @@
 import { type CryptoKey, exportJWK, generateKeyPair, importJWK, type JWK } from "jose";
 import type { Freshness } from "../metadata/freshness.ts";
 import { command, type Database } from "../metadata/database.ts";
-import { all, run } from "../metadata/statement.ts";
+import { all, run, type Steps } from "../metadata/statement.ts";
 
 /** The algorithm of the registry's own tokens: short signatures, quick to make and to check. */
 export const signingAlgorithm = "ES256";
 
-interface NewSigningKey {
+export interface NewSigningKey {
   id: string;
   privateJwk: string;
   publicJwk: string;
   now: number;
 }
 
-export const addSigningKey = command("keys.addSigningKey", function* (input: NewSigningKey) {
+export function* insertSigningKey(input: NewSigningKey): Steps<void> {
   yield* run(
     "INSERT INTO signing_keys (id, private_jwk, public_jwk, created_at) VALUES (?, ?, ?, ?)",
     input.id,
@@ -21,6 +21,11 @@ export const addSigningKey = command("keys.addSigningKey", function* (input: New
     input.publicJwk,
     input.now,
   );
+}
+
+/** The first key of a server. */
+export const addSigningKey = command("keys.addSigningKey", function* (input: NewSigningKey) {
+  yield* insertSigningKey(input);
   yield* run("UPDATE versions SET value = value + 1 WHERE name = 'keys'");
 });
 

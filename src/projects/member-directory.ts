@@ -1,5 +1,6 @@
 import { projectOfAgent } from "../identity/service-agent.ts";
 import { findServiceAccount } from "../identity/service-accounts.ts";
+import { isSomebody } from "../identity/somebody.ts";
 import type { Database } from "../metadata/database.ts";
 import { type Member, parseMember } from "../names/members.ts";
 import type { Projects } from "./projects.ts";
@@ -25,5 +26,10 @@ export class MemberDirectory {
     const number = projectOfAgent(parsed.value);
     if (number !== undefined) return (await this.#projects.findByNumber(number)) !== undefined;
     return (await this.#database.read(findServiceAccount(parsed.value))) !== undefined;
+  }
+
+  /** Whether somebody can act as the member now. */
+  isSomebody(member: Member): Promise<boolean> {
+    return this.#database.read(isSomebody(member, { now: Date.now(), strict: false }));
   }
 }

@@ -4,6 +4,7 @@ import { type ApiCall, requireGrant } from "../access/api-route.ts";
 import { actorOf } from "../access/audit/audit-log.ts";
 import { newEtag } from "../access/iam/etag.ts";
 import { ApiError } from "../http/api-error.ts";
+import { pageSizeOf } from "../http/page-size.ts";
 import { all } from "../metadata/statement.ts";
 import { randomDigits } from "../names/identifiers.ts";
 import { parseProjectId, type ProjectId } from "../names/reference.ts";
@@ -87,7 +88,7 @@ export async function listProjects(
   filter: string,
 ): Promise<Page> {
   const test = parseProjectFilter(filter);
-  const size = Math.min(Math.max(Number(call.query.get("pageSize")) || maxPage, 1), maxPage);
+  const size = pageSizeOf(call.query, { usual: maxPage, largest: maxPage });
   let after = Buffer.from(call.query.get("pageToken") ?? "", "base64url").toString("utf8");
   const projects: Project[] = [];
   for (;;) {

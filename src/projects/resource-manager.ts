@@ -67,7 +67,7 @@ function policies(rooms: ResourceManagerRooms): ApiRoute[] {
     get: { permission: "resourcemanager.projects.getIamPolicy", methods: ["POST"] },
     set: "resourcemanager.projects.setIamPolicy",
     allowsPublic: false,
-    keepsOwner: true,
+    keepsRole: "roles/owner",
     async target({ path }) {
       const project = (await findProject(rooms, path.project as string))?.id ?? (path.project as ProjectId);
       return { resource: projectResource(project), project, roleParents: await roleParents([`projects/${project}`]) };
@@ -81,7 +81,7 @@ function policies(rooms: ResourceManagerRooms): ApiRoute[] {
     get: { permission: "resourcemanager.organizations.getIamPolicy", methods: ["POST"] },
     set: "resourcemanager.organizations.setIamPolicy",
     allowsPublic: false,
-    keepsOwner: false,
+    keepsRole: "roles/resourcemanager.organizationAdmin",
     async target({ path }) {
       const resource = organizationResource((path.organization as string).slice(0, 100));
       return { resource, project: undefined, roleParents: await roleParents([]) };

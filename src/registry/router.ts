@@ -57,22 +57,25 @@ export async function answerRegistry(rooms: RegistryRooms, incoming: Incoming): 
   const identity = await rooms.authenticator.identify(authorization, requested.host.name, incoming.clientAddress);
   const scope =
     route !== undefined && "repository" in target ? `repository:${target.repository.name}:${route.scope}` : "";
+  const method = `${request.method} ${target.kind}`;
+  const { clientAddress, requestId } = incoming;
+  const userAgent = request.headers.get("user-agent") ?? "";
+  const ofCall = { service: "containerregistry.googleapis.com", method, clientAddress, userAgent, requestId };
   if (isBadCredential(identity)) {
+    // A token that has ended is every client's daily business.
+    if (identity.bad !== "token") rooms.access.credentialRefused(ofCall, identity.bad);
     if (identity.bad === "throttled") throw throttled(identity.retryAfter);
     // A token that no longer counts is worth a new one; a wrong password is not.
     const error = identity.bad === "token" ? "invalid_token" : undefined;
     throw unauthorized(asked, scope, badCredentialMessage[identity.bad], error);
   }
   incoming.notes.principal = identity.caller.principal;
-  const method = `${request.method} ${target.kind}`;
-  const { clientAddress, requestId } = incoming;
-  const userAgent = request.headers.get("user-agent") ?? "";
   const call: RegistryCall = {
     ...incoming,
     rooms,
     requested,
     identity,
-    call: { service: "containerregistry.googleapis.com", method, clientAddress, userAgent, requestId },
+    call: ofCall,
   };
   if (route !== undefined && "repository" in target) return answerRepository(call, target, route, scope, asked);
   if (target.kind === "token") return issueToken(call, form?.scopes ?? incoming.query.getAll("scope"));

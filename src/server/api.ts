@@ -79,18 +79,22 @@ export class Api {
       const headers = { "retry-after": String(identity.retryAfter) };
       throw new ApiError("RESOURCE_EXHAUSTED", "Too many failed sign-ins: try again later.", headers);
     }
-    if (isBadCredential(identity)) throw unauthenticated("The credential is not valid, or it is no longer good.");
+    const { clientAddress, requestId } = incoming;
+    const userAgent = request.headers.get("user-agent") ?? "";
+    const ofCall = { service: route.service, method: route.id, clientAddress, userAgent, requestId };
+    if (isBadCredential(identity)) {
+      if (identity.bad !== "token") access.credentialRefused(ofCall, identity.bad);
+      throw unauthenticated("The credential is not valid, or it is no longer good.");
+    }
     const { principal } = identity.caller;
     notes.principal = principal;
     const body = await readRouteBody(route, incoming, principal === anonymous ? maxAnonymousBody : maxBody);
-    const { clientAddress, requestId } = incoming;
-    const userAgent = request.headers.get("user-agent") ?? "";
     const call: ApiCall = {
       path,
       query: incoming.query,
       body,
       caller: identity.caller,
-      call: { service: route.service, method: route.id, clientAddress, userAgent, requestId },
+      call: ofCall,
       headers: request.headers,
       server: `${incoming.scheme}://${incoming.host}`,
       host: hostNameOf(incoming.host),

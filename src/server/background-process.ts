@@ -5,7 +5,7 @@ import { forgetRevocations } from "../identity/revocation.ts";
 import { ServiceAgents } from "../identity/agent-caller.ts";
 import { GcrPublisher } from "../notifications/gcr-publisher.ts";
 import { PubSub } from "../notifications/pubsub.ts";
-import { rotateSigningKeys } from "../keys/key-rotation.ts";
+import { rotateSigningKeys } from "../identity/key-rotation.ts";
 import { purgeProjects } from "../projects/purge-project.ts";
 import { SqliteDatabase } from "../metadata/sqlite.ts";
 import type { ChildLink } from "./child-link.ts";

@@ -35,7 +35,7 @@ import {
   renewUpload,
   startUpload,
 } from "../images/upload-commands.ts";
-import { retireSigningKeys } from "../keys/key-rotation.ts";
+import { rotateKeys } from "../identity/key-rotation.ts";
 import { addSigningKey } from "../keys/signing-keys.ts";
 import { beginFollowing, notePosition, noteTopic } from "../notifications/topics.ts";
 import { deleteProject, undeleteProject, updateProject } from "../projects/project-commands.ts";
@@ -90,7 +90,7 @@ export const commands: readonly Command<never, unknown>[] = [
   recoverAccess,
   removeEntries,
   renewUpload,
-  retireSigningKeys,
+  rotateKeys,
   revokeToken,
   saveCode,
   saveRefreshToken,

@@ -163,7 +163,7 @@ export const options = {
   signInProviders: structure(z.array(providerShape).max(20), "[{…}, …]", {
     key: "sign-in.providers",
     default: [],
-    doc: "OpenID Connect providers that people may sign in through: `name`, `issuer`, `client-id`, `client-secret-file`, and where they differ `scope` (`openid email profile`), `groups-claim` (`groups`), `groups-domain` (what follows `@` in a group that the provider names without; groups of other domains do not count then) and `email-domains` (whose addresses are taken; all). The provider sends people back to `PUBLIC-NAME/signin/NAME/callback`.",
+    doc: "OpenID Connect providers that people may sign in through: `name`, `issuer`, `client-id`, `client-secret-file`, and where they differ `scope` (`openid email profile`), `groups-claim` (`groups`), `groups-domain` (what follows `@` in the addresses of its groups: the provider names groups of this domain and no others, and without it none) and `email-domains` (whose addresses are taken; all). The provider sends people back to `PUBLIC-NAME/signin/NAME/callback`.",
   }),
   pubsubEndpoint: checkedText<string | undefined>(checkEndpoint, {
     key: "pubsub.endpoint",

@@ -5,6 +5,7 @@ import { newEtag } from "../access/iam/etag.ts";
 import { readPolicy, writePolicy } from "../access/policies.ts";
 import { hashPassword, randomPassword } from "../identity/passwords.ts";
 import { findServiceAccount } from "../identity/service-accounts.ts";
+import { isSomebody } from "../identity/somebody.ts";
 import { findUser, insertUser } from "../identity/users.ts";
 import { command } from "../metadata/database.ts";
 import { migrate } from "../metadata/migrate.ts";
@@ -173,7 +174,7 @@ function* requireUsable(member: Member, now: number): Steps<void> {
   const account = yield* findServiceAccount(email);
   const hint = "name a user; --create-user makes one";
   if (account === undefined) throw new RecoveryRefused(`the service account ${email} does not exist: ${hint}`);
-  if (!(yield* canSignIn(member, now))) {
+  if (!(yield* isSomebody(member, { now, strict: true }))) {
     throw new RecoveryRefused(`the service account ${email} is disabled, or without a key that is good: ${hint}`);
   }
 }
@@ -195,38 +196,10 @@ function* hasLivingOwner(project: ProjectId, now: number): Steps<boolean> {
   const policy = yield* readPolicy(projectResource(project));
   for (const { role, condition, members } of policy?.bindings ?? []) {
     if (role !== "roles/owner" || condition !== undefined) continue;
-    for (const member of members) if (yield* canSignIn(member, now)) return true;
+    for (const member of members) if (yield* isSomebody(member, { now, strict: true })) return true;
   }
   return false;
 }
-
-/**
- * Whether somebody can come in as this member: a user who is not disabled, a service account with a key that is good,
- * a group or domain with such a one. Of what others vouch for nothing is known here, and nothing is taken for granted.
- */
-function* canSignIn(member: Member, now: number, seen = new Set<Member>()): Steps<boolean> {
-  const parsed = parseMember(member);
-  if (parsed === undefined || parsed.deletedUid !== undefined || seen.has(member)) return false;
-  seen.add(member);
-  const { kind, value } = parsed;
-  if (kind === "user") return (yield* findUser(value))?.disabled === 0;
-  if (kind === "serviceAccount") return (yield* first(usableAccount, value, now)) !== undefined;
-  if (kind === "domain") return (yield* first(usersOfDomain, value)) !== undefined;
-  if (kind !== "group") return false;
-  for (const { member: each } of yield* all<{ member: Member }>(membersOfGroup, value)) {
-    if (yield* canSignIn(each, now, seen)) return true;
-  }
-  return false;
-}
-
-const usableAccount = `SELECT a.email FROM service_accounts a JOIN projects p ON p.id = a.project_id
-  JOIN service_account_keys k ON k.account_id = a.unique_id
-  WHERE a.email = ? AND a.disabled = 0 AND a.deleted_at IS NULL AND p.delete_requested_at IS NULL
-    AND k.disabled = 0 AND k.origin <> 'SYSTEM_MANAGED' AND (k.expires_at IS NULL OR k.expires_at > ?) LIMIT 1`;
-const usersOfDomain = `SELECT email FROM users
-  WHERE deleted_at IS NULL AND disabled = 0 AND substr(email, instr(email, '@') + 1) = ? LIMIT 1`;
-const membersOfGroup = `SELECT m.member FROM group_members m JOIN groups g ON g.unique_id = m.group_id
-  WHERE g.email = ?`;
 
 function* giveRoles(
   input: RecoverInput,

@@ -4,7 +4,9 @@ import { AuditJournal } from "../access/audit/journal.ts";
 import { roleRoutes } from "../access/iam/role-routes.ts";
 import { RequestQuota } from "../http/request-quota.ts";
 import { Roles } from "../access/iam/roles.ts";
-import { Policies } from "../access/policies.ts";
+import { Policies, readPolicy } from "../access/policies.ts";
+import { serviceAccountPrincipal } from "../names/principals.ts";
+import { organizationResource, type ResourceName } from "../names/resources.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { FilesystemStore } from "../blobs/filesystem.ts";
 import { AccessTokens } from "../identity/access-tokens.ts";
@@ -146,17 +148,29 @@ export function openRooms(
   });
   const registries = new Registries(database, freshness);
   const directory = new MemberDirectory(database, projects);
-  const policyRooms = { database, access, roles, memberExists: (member: string) => directory.exists(member) };
+  const policyRooms = {
+    database,
+    access,
+    roles,
+    memberExists: (member: string) => directory.exists(member),
+    isSomebody: (member: string) => directory.isSomebody(member),
+  };
   const findHost = (name: string) => hosts.all().find((host) => host.name === name);
   const findProject = projectFinder(projects);
-  const peopleRooms = { database, throttle, organization: () => projects.organization() };
+  const peopleRooms = { database, access, throttle, organization: () => projects.organization() };
   const egress = openEgress(settings);
   const providers = settings.signInProviders.map(
     (provider) => new ProviderClient(openProvider(provider), egress, Date.now),
   );
   const providerNames = providers.map(({ provider }) => provider.name);
-  const signInRooms = { database, ownTokens, throttle, providerNames };
-  const accountRooms = { database, findProject, issuer };
+  const signInRooms = { database, access, ownTokens, throttle, providerNames };
+  const administered = async (email: string): Promise<ResourceName | undefined> => {
+    const resource = organizationResource(await projects.organization());
+    const identities = await memberships.of(serviceAccountPrincipal(email));
+    const bindings = (await database.read(readPolicy(resource)))?.bindings ?? [];
+    return bindings.some(({ members }) => members.some((member) => identities.has(member))) ? resource : undefined;
+  };
+  const accountRooms = { database, findProject, issuer, administered };
   const storageRooms = { ...policyRooms, projects, registries, findHost };
   const cache = new ContentCache(settings.cacheSize);
   const routes = [

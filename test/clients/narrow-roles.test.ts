@@ -89,7 +89,9 @@ describe("with rights that are just enough", () => {
       test("limited to some repositories it pushes there, and nowhere else", async () => {
         await roundTrip(accounts.limited, `${berth.host}/my-project/limited/${client.name}:v1`);
         const elsewhere = `${berth.host}/my-project/elsewhere-${client.name}:v1`;
-        await expect(session.push(siteOf(accounts.limited), sample, elsewhere)).rejects.toThrow(/denied|forbidden|403/i);
+        await expect(session.push(siteOf(accounts.limited), sample, elsewhere)).rejects.toThrow(
+          /denied|forbidden|403/i,
+        );
       });
 
       test("a viewer of some tags pulls these, with all that they lead to, and no others", async () => {

@@ -94,8 +94,8 @@ export const table: Record<string, Row> = {
   "POST /berth/v1/groups/{email}:addMember": body(organizationOnly, { member: "user:a@example.com" }),
   "POST /berth/v1/groups/{email}:removeMember": body(organizationOnly, { member: "user:a@example.com" }),
   "GET /berth/v1/projects/{project}/notificationTargets": viewers,
-  "GET /berth/v1/audit:export": query(owners, "resource=projects/my-project"),
-  "POST /v2/entries:list": body(owners, { resourceNames: ["projects/my-project"] }),
+  "GET /berth/v1/audit:export": query(viewers, "resource=projects/my-project"),
+  "POST /v2/entries:list": body(viewers, { resourceNames: ["projects/my-project"] }),
 
   // Resource Manager
   "GET /v1/projects": signedIn,

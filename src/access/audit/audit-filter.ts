@@ -1,118 +1,170 @@
 import { ApiError } from "../../http/api-error.ts";
 import type { SqlValue } from "../../metadata/statement.ts";
+import { type AuditCondition, comparison, freeText } from "./audit-fields.ts";
 
 const maxFilter = 20_000;
 const maxTerms = 50;
-
-/** What a filter asks of the rows. */
-export interface AuditCondition {
-  sql: string;
-  params: SqlValue[];
-}
-
-/** Fields that a filter may name, with the column that holds each. */
-const textFields: Record<string, string> = {
-  "protopayload.authenticationinfo.principalemail": "principal",
-  "protopayload.authenticationinfo.principalsubject": "principal",
-  "protopayload.methodname": "method",
-  "protopayload.servicename": "service",
-  "protopayload.resourcename": "resource",
-  "protopayload.requestmetadata.callerip": "client_address",
-  "protopayload.requestmetadata.callersupplieduseragent": "user_agent",
-  "resource.labels.project_id": "project_id",
-  "resource.labels.service": "service",
-  "resource.labels.method": "method",
-  insertid: "id",
-  logname: "log",
-};
-
-const severities: Record<string, string> = {
-  ERROR: "json_extract(detail, '$.refused') IS NOT NULL",
-  NOTICE: "log IN ('activity', 'system_event')",
-  INFO: "log = 'data_access'",
-};
+const maxDepth = 20;
 
 /**
- * The filter of `entries.list`: comparisons joined by AND (or by a new line) of a field of the entry, `timestamp`,
- * `severity` or `logName` with a value: `=`, `!=`, `:` (contains), and for times `<`, `<=`, `>`, `>=`. What this does
- * not know is refused: a filter that was not understood must not show everything. [Cloud Logging, "Logging query language"]
- * @throws ApiError INVALID_ARGUMENT
+ * The filter of `entries.list`: comparisons and texts joined by AND (or by nothing), OR, NOT (or a minus) and
+ * parentheses. What this does not know is refused: a filter that was not understood must not show everything.
+ * [Cloud Logging, "Logging query language"] @throws ApiError INVALID_ARGUMENT
  */
 export function parseAuditFilter(text: string): AuditCondition {
   if (text.length > maxFilter) throw invalid(`more than ${maxFilter} characters`);
-  const terms = termsOf(text);
-  if (terms.length > maxTerms) throw invalid(`more than ${maxTerms} comparisons`);
-  const conditions = terms.map(parseTerm);
-  return {
-    sql: conditions.map(({ sql }) => `(${sql})`).join(" AND ") || "1 = 1",
-    params: conditions.flatMap(({ params }) => params),
-  };
+  const parser = new Parser(tokensOf(text));
+  if (parser.isAtEnd) return { sql: "1 = 1", params: [] };
+  const condition = parser.conjunction(0);
+  if (!parser.isAtEnd) throw invalid(`"${parser.rest}" comes after the end`);
+  return condition;
 }
 
-const comparison = /\s*([A-Za-z@][\w.@-]*)\s*(>=|<=|!=|=~|=|:|<|>)\s*("(?:[^"\\]|\\.)*"|[^\s"()]+)\s*/y;
+type Token = { kind: "word" | "text"; value: string; at: number } | { kind: "sign"; value: string; at: number };
 
-function termsOf(text: string): [string, string, string][] {
-  const terms: [string, string, string][] = [];
-  let position = 0;
-  while (position < text.length) {
-    const rest = text.slice(position);
-    const joint = /^\s*(?:AND\b)?\s*/.exec(rest)?.[0] ?? "";
-    position += terms.length > 0 ? joint.length : (/^\s*/.exec(rest)?.[0].length ?? 0);
-    if (position >= text.length) break;
-    comparison.lastIndex = position;
-    const match = comparison.exec(text);
-    if (match === null)
-      throw invalid(`"${text.slice(position, position + 60)}" is no comparison; write FIELD="VALUE", joined by AND`);
-    terms.push([match[1] as string, match[2] as string, unquote(match[3] as string)]);
-    position = comparison.lastIndex;
+/** Signs, texts in quotes, words; `#`, `--` and what follows on the line are comments. */
+const token =
+  /\s*(?:(--[^\n]*)|(>=|<=|!=|=~|!~|=|:|<|>|\(|\)|,)|"((?:[^"\\]|\\.)*)"|(-(?=[\s("A-Za-z]))|([^\s"()=<>!:,]+))/y;
+
+function tokensOf(text: string): Token[] {
+  const tokens: Token[] = [];
+  let terms = 0;
+  token.lastIndex = 0;
+  for (let at = 0; text.slice(at).trim() !== ""; at = token.lastIndex) {
+    token.lastIndex = at;
+    const match = token.exec(text);
+    if (match === null) throw invalid(`"${text.slice(at).trim().slice(0, 60)}" cannot be read`);
+    const [, comment, sign, quoted, minus, word] = match;
+    if (comment !== undefined) continue;
+    if (sign !== undefined) tokens.push({ kind: "sign", value: sign, at });
+    else if (minus !== undefined) tokens.push({ kind: "word", value: "NOT", at });
+    else if (quoted !== undefined) tokens.push({ kind: "text", value: quoted.replaceAll(/\\(.)/g, "$1"), at });
+    else tokens.push({ kind: "word", value: word as string, at });
+    if (quoted !== undefined || word !== undefined) terms++;
+    if (terms > 2 * maxTerms) throw invalid(`more than ${maxTerms} comparisons`);
   }
-  return terms;
+  return tokens;
 }
 
-function unquote(value: string): string {
-  return value.startsWith('"') ? value.slice(1, -1).replaceAll(/\\(.)/g, "$1") : value;
-}
+const operators = new Set([">=", "<=", "!=", "=~", "!~", "=", ":", "<", ">"]);
 
-function parseTerm([field, operator, value]: [string, string, string]): AuditCondition {
-  const name = field.toLowerCase();
-  if (name === "timestamp") return timeCondition(operator, value);
-  if (name === "severity") {
-    const sql = severities[value.toUpperCase()];
-    if (sql === undefined || operator !== "=")
-      throw invalid(`severity${operator}${value}: expected = and ERROR, NOTICE or INFO`);
-    return { sql, params: [] };
+class Parser {
+  readonly #tokens: readonly Token[];
+  #next = 0;
+
+  constructor(tokens: readonly Token[]) {
+    this.#tokens = tokens;
   }
-  const column = Object.hasOwn(textFields, name) ? textFields[name] : undefined;
-  if (column === undefined) throw invalid(`the field ${field.slice(0, 100)} is not known`);
-  return textCondition(name, column, operator, value);
-}
 
-function timeCondition(operator: string, value: string): AuditCondition {
-  const at = Date.parse(value);
-  if (Number.isNaN(at)) throw invalid(`timestamp: "${value.slice(0, 60)}" is no time in RFC 3339`);
-  if (!["<", "<=", ">", ">=", "="].includes(operator))
-    throw invalid(`timestamp: the operator ${operator} is not for times`);
-  return { sql: `at ${operator} ?`, params: [at] };
-}
-
-function textCondition(name: string, column: string, operator: string, value: string): AuditCondition {
-  if (operator === ":") return { sql: `instr(lower(${column}), lower(?)) > 0`, params: [value] };
-  if (operator !== "=" && operator !== "!=") throw invalid(`${name}: the operator ${operator} is for times only`);
-  const not = operator === "!=" ? "NOT " : "";
-  if (name === "logname") {
-    return {
-      sql: `${not}log = ?`,
-      params: [decodeURIComponent(value.slice(value.lastIndexOf("/") + 1)).replace(/^.*\//, "")],
-    };
+  get isAtEnd(): boolean {
+    return this.#next >= this.#tokens.length;
   }
-  if (name.endsWith("principalemail")) {
-    return { sql: `${not}principal IN (?, ?)`, params: [`user:${value}`, `serviceAccount:${value}`] };
+
+  get rest(): string {
+    return this.#tokens
+      .slice(this.#next)
+      .map(({ value }) => value)
+      .join(" ")
+      .slice(0, 60);
   }
-  if (name.endsWith("resourcename"))
-    return { sql: `${not}(resource = ? OR resource LIKE '//%/' || ?)`, params: [value, value] };
-  return { sql: `${not}${column} = ?`, params: [value] };
+
+  /** NOT binds closest, then OR, then AND. */
+  conjunction(depth: number): AuditCondition {
+    const parts = [this.#disjunction(depth)];
+    while (!this.isAtEnd && !this.#is("sign", ")")) {
+      this.#skip("word", "AND");
+      parts.push(this.#disjunction(depth));
+    }
+    return join(parts, " AND ");
+  }
+
+  #disjunction(depth: number): AuditCondition {
+    const parts = [this.#factor(depth)];
+    while (this.#skip("word", "OR")) parts.push(this.#factor(depth));
+    return join(parts, " OR ");
+  }
+
+  #factor(depth: number): AuditCondition {
+    if (depth > maxDepth) throw invalid(`more than ${maxDepth} parentheses or NOTs in one another`);
+    if (this.#skip("word", "NOT")) return not(this.#factor(depth + 1));
+    if (this.#skip("sign", "(")) {
+      const inner = this.conjunction(depth + 1);
+      if (!this.#skip("sign", ")")) throw invalid("a parenthesis is not closed");
+      return inner;
+    }
+    const left = this.#take();
+    if (left.kind === "sign") throw invalid(`"${left.value}" has nothing before it`);
+    if (left.kind === "word" && left.value === "log_id" && this.#skip("sign", "(")) return this.#logId();
+    const operator = this.#tokens[this.#next];
+    if (operator?.kind !== "sign" || !operators.has(operator.value)) return freeText(left.value);
+    this.#next++;
+    return this.#compared(left.value, operator.value);
+  }
+
+  /** `log_id("cloudaudit.googleapis.com/activity")` */
+  #logId(): AuditCondition {
+    const { value } = this.#take();
+    if (!this.#skip("sign", ")")) throw invalid("log_id takes one name in parentheses");
+    return comparison("logName", "=", value);
+  }
+
+  /** One value, or several in parentheses joined by OR. */
+  #compared(field: string, operator: string): AuditCondition {
+    if (!this.#skip("sign", "(")) return comparison(field, operator, this.#value());
+    const parts = [comparison(field, operator, this.#value())];
+    while (this.#skip("word", "OR")) parts.push(comparison(field, operator, this.#value()));
+    if (!this.#skip("sign", ")")) throw invalid(`${field}: its values are joined by OR, in parentheses`);
+    return join(parts, " OR ");
+  }
+
+  /** A time has colons in it, which are signs elsewhere. */
+  #value(): string {
+    const first = this.#take();
+    if (first.kind === "sign") throw invalid(`"${first.value}" is no value`);
+    let { value } = first;
+    while (first.kind === "word" && this.#isNear(":")) value += this.#take().value + this.#take().value;
+    return value;
+  }
+
+  #isNear(sign: string): boolean {
+    const [before, here] = [this.#tokens[this.#next - 1], this.#tokens[this.#next]];
+    return (
+      here?.kind === "sign" &&
+      here.value === sign &&
+      before !== undefined &&
+      here.at === before.at + before.value.length
+    );
+  }
+
+  #is(kind: Token["kind"], value: string): boolean {
+    const here = this.#tokens[this.#next];
+    return here?.kind === kind && here.value === value;
+  }
+
+  #skip(kind: Token["kind"], value: string): boolean {
+    if (!this.#is(kind, value)) return false;
+    this.#next++;
+    return true;
+  }
+
+  #take(): Token {
+    const here = this.#tokens[this.#next++];
+    if (here === undefined) throw invalid("it ends too early");
+    return here;
+  }
 }
 
-function invalid(message: string): ApiError {
+function join(parts: readonly AuditCondition[], by: string): AuditCondition {
+  const [only] = parts;
+  if (parts.length === 1 && only !== undefined) return only;
+  const params: SqlValue[] = parts.flatMap((part) => part.params);
+  return { sql: parts.map(({ sql }) => `(${sql})`).join(by), params };
+}
+
+function not({ sql, params }: AuditCondition): AuditCondition {
+  return { sql: `NOT (${sql})`, params };
+}
+
+export function invalid(message: string): ApiError {
   return new ApiError("INVALID_ARGUMENT", `filter: ${message}.`);
 }

@@ -4,8 +4,8 @@ import type { Database } from "../../metadata/database.ts";
 import { all, type SqlValue, type Steps } from "../../metadata/statement.ts";
 import type { ProjectId } from "../../names/reference.ts";
 import { organizationResource, projectResource } from "../../names/resources.ts";
-import type { Access } from "../access-control.ts";
-import { type ApiRoute, apiRoute } from "../api-route.ts";
+import type { Access, Grant } from "../access-control.ts";
+import { type ApiRoute, apiRoute, requireGrant } from "../api-route.ts";
 import type { Permission } from "../permissions.ts";
 import { parseAuditFilter } from "./audit-filter.ts";
 import { auditColumns, type AuditRow, viewEntry } from "./audit-view.ts";
@@ -29,6 +29,8 @@ interface Scope {
   projects: { id: ProjectId; since: number }[];
   /** Whether entries of no project, and of all of them, are asked for. */
   organization: boolean;
+  /** Whether entries of reads are among them. */
+  isPrivate: boolean;
 }
 
 const listShape = z.looseObject({
@@ -52,9 +54,9 @@ export function auditRoutes(rooms: AuditRooms): ApiRoute[] {
       path: "/v2/entries:list",
       body: listShape,
       needs: async ({ body }) => needsOf(rooms, body.resourceNames),
-      async handle({ body }) {
+      async handle({ body }, grant) {
         await rooms.flush();
-        const scope = await scopeOf(rooms, body.resourceNames);
+        const scope = await scopeOf(rooms, body.resourceNames, requireGrant(grant));
         const ascending = !/^timestamp desc$/i.test((body.orderBy ?? "timestamp asc").trim());
         const size = Math.min(Math.max(body.pageSize ?? 50, 1), maxPage);
         const rows = await rooms.database.read(
@@ -75,9 +77,9 @@ export function auditRoutes(rooms: AuditRooms): ApiRoute[] {
       method: "GET",
       path: "/berth/v1/audit:export",
       needs: async ({ query }) => needsOf(rooms, resourcesOf(query)),
-      async handle({ query }) {
+      async handle({ query }, grant) {
         await rooms.flush();
-        const scope = await scopeOf(rooms, resourcesOf(query));
+        const scope = await scopeOf(rooms, resourcesOf(query), requireGrant(grant));
         const filter = query.get("filter") ?? "";
         parseAuditFilter(filter);
         return new Response(lines(rooms, scope, filter), { headers: { "content-type": "application/x-ndjson" } });
@@ -93,27 +95,32 @@ function resourcesOf(query: URLSearchParams): string[] {
   return names.slice(0, maxResources);
 }
 
-/** Entries of reads and denials are private ones. [Cloud Logging, "Access control", private logs] */
-const permissions: Permission[] = ["logging.logEntries.list", "logging.privateLogEntries.list"];
+/** Who reads logs; those of reads take the second right too. [Cloud Logging, "Access control", private logs] */
+const mayList: Permission = "logging.logEntries.list";
+const mayListPrivate: Permission = "logging.privateLogEntries.list";
 
 async function needsOf(rooms: AuditRooms, names: readonly string[]): Promise<Access[]> {
-  const accesses: Access[] = [];
-  for (const name of names) {
-    const [kind, id = ""] = name.split("/");
-    if (kind === "organizations") {
-      accesses.push(
-        ...permissions.map((permission) => ({ permission, resource: organizationResource(id), project: undefined })),
-      );
-    } else if (kind === "projects") {
-      const project = (await rooms.findProject(id)) ?? (id as ProjectId);
-      accesses.push(...permissions.map((permission) => ({ permission, resource: projectResource(project), project })));
-    } else
-      throw new ApiError("INVALID_ARGUMENT", `resourceNames: ${name} is not projects/PROJECT or organizations/ID.`);
-  }
-  return accesses;
+  return Promise.all(names.map((name) => accessTo(rooms, name, mayList)));
 }
 
-async function scopeOf(rooms: AuditRooms, names: readonly string[]): Promise<Scope> {
+/** @throws ApiError INVALID_ARGUMENT */
+async function accessTo(rooms: AuditRooms, name: string, permission: Permission): Promise<Access> {
+  const [kind, id = ""] = name.split("/");
+  if (kind === "organizations") return { permission, resource: organizationResource(id), project: undefined };
+  if (kind !== "projects") {
+    throw new ApiError("INVALID_ARGUMENT", `resourceNames: ${name} is not projects/PROJECT or organizations/ID.`);
+  }
+  const project = (await rooms.findProject(id)) ?? (id as ProjectId);
+  return { permission, resource: projectResource(project), project };
+}
+
+/** Whether the private logs of all that is asked about are open to the caller. */
+async function readsPrivate(rooms: AuditRooms, names: readonly string[], grant: Grant): Promise<boolean> {
+  for (const name of names) if (!(await grant.may(await accessTo(rooms, name, mayListPrivate)))) return false;
+  return true;
+}
+
+async function scopeOf(rooms: AuditRooms, names: readonly string[], grant: Grant): Promise<Scope> {
   const found = await Promise.all(
     names
       .filter((name) => name.startsWith("projects/"))
@@ -123,6 +130,7 @@ async function scopeOf(rooms: AuditRooms, names: readonly string[]): Promise<Sco
   return {
     projects: await Promise.all(ids.map(async (id) => ({ id, since: await rooms.projectCreatedAt(id) }))),
     organization: names.some((name) => name.startsWith("organizations/")),
+    isPrivate: await readsPrivate(rooms, names, grant),
   };
 }
 
@@ -145,7 +153,8 @@ function* selectEntries(
   const [further, direction] = ascending ? [">", "ASC"] : ["<", "DESC"];
   const from = after === undefined ? "1 = 1" : `at ${further}= ? AND (at, id) ${further} (?, ?)`;
   return yield* all<AuditRow>(
-    `SELECT ${auditColumns} FROM audit_log WHERE ${inScope} AND ${condition.sql} AND ${from}
+    `SELECT ${auditColumns} FROM audit_log WHERE ${inScope} AND (${condition.sql}) AND ${from}
+       ${scope.isPrivate ? "" : "AND log <> 'data_access'"}
        ORDER BY at ${direction}, id ${direction} LIMIT ?`,
     ...params,
     ...condition.params,

@@ -29,6 +29,7 @@ export const auditColumns =
 /** What a denial is in Google's words, by why it was refused. */
 const refusals: Record<string, { code: number; message: string }> = {
   anonymous: { code: 16, message: "UNAUTHENTICATED" },
+  credential: { code: 16, message: "UNAUTHENTICATED: the credential was not valid" },
   bounds: { code: 7, message: "PERMISSION_DENIED: the credential was made for less" },
   policy: { code: 7, message: "PERMISSION_DENIED" },
 };

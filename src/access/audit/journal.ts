@@ -1,8 +1,10 @@
 import { LRUCache } from "lru-cache";
 import type { Database } from "../../metadata/database.ts";
+import { anonymous } from "../../names/principals.ts";
+import type { ResourceName } from "../../names/resources.ts";
 import type { Access, Refusal } from "../access-control.ts";
 import type { Call, Caller } from "../caller.ts";
-import { actorFor, type AuditEntry, recordEntries } from "./audit-log.ts";
+import { type Actor, actorFor, type AuditEntry, recordEntries } from "./audit-log.ts";
 
 /** How often the entries go to the database, in ms. */
 const flushEach = 5000;
@@ -48,6 +50,12 @@ export class AuditJournal {
     this.#note("policy", caller, access, call, { refused });
   }
 
+  /** @param secret what kind it was: of whom it was to be is not known */
+  credentialRefused(call: Call, secret: string): void {
+    const actor = { principal: anonymous, keyId: "", delegation: [], call, accesses: [] };
+    this.#noteEntry("policy", actor, `//berth/signIn`, { refused: "credential", secret });
+  }
+
   read(caller: Caller, access: Access, call: Call): void {
     this.#note("data_access", caller, access, call, {});
   }
@@ -73,12 +81,15 @@ export class AuditJournal {
   }
 
   #note(log: AuditEntry["log"], caller: Caller, access: Access, call: Call, detail: object): void {
+    this.#noteEntry(log, actorFor(caller, [access], call), access.resource, detail);
+  }
+
+  #noteEntry(log: AuditEntry["log"], actor: Actor, resource: ResourceName, detail: object): void {
     const at = this.#now();
-    const actor = actorFor(caller, [access], call);
     const entry = {
       log,
       actor,
-      resource: access.resource,
+      resource,
       detail,
       granted: log !== "policy",
       at,

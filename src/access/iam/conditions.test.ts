@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { maxWorkOfAuthorization } from "./cel/limits.ts";
 import { compileCondition, type ConditionContext } from "./conditions.ts";
 import { ExpressionError } from "./expressions.ts";
 
@@ -70,4 +71,23 @@ test("takes only what the expression reads", async () => {
   const onlyName = { ...context, time: Number.NaN, resourceType: undefined as unknown as string };
   expect((await compile('resource.name != ""')).holds(onlyName)).toBeTrue();
   expect((await compile('resource.name != "" && request.time != timestamp(0)')).holds(onlyName)).toBeFalse();
+});
+
+test("conditions that are asked together share what they may do", async () => {
+  const long = { ...context, resourceName: "a".repeat(500) };
+  const costly = await compileCondition({
+    title: "costly",
+    expression: `resource.name.matches("(a|b|ab)*c") || ${Array.from({ length: 40 }, (_, i) => `resource.name.replace("a", "bb").contains("x${i}")`).join(" || ")} || true`,
+  });
+  const cheap = await compileCondition({ title: "cheap", expression: `resource.name.startsWith("a")` });
+  const budget = { left: maxWorkOfAuthorization };
+  let held = 0;
+  for (let i = 0; i < 1000; i++) if (costly.holds(long, budget)) held++;
+  expect(held).toBeGreaterThan(3);
+  expect(held).toBeLessThan(500);
+  expect(costly.holds(long, budget)).toBe(false);
+  expect(costly.holds(long)).toBe(true);
+  // A thousand ordinary ones are not noticed.
+  const other = { left: maxWorkOfAuthorization };
+  for (let i = 0; i < 1000; i++) expect(cheap.holds(long, other)).toBe(true);
 });

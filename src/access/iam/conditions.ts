@@ -1,3 +1,4 @@
+import type { WorkBudget } from "./cel/evaluation.ts";
 import { compileExpression } from "./expressions.ts";
 
 /** A condition of a binding. [google.type.Expr] */
@@ -22,8 +23,11 @@ export interface ConditionContext {
 }
 
 export interface CompiledCondition {
-  /** An expression that fails, as by a string that is no timestamp, does not hold. */
-  holds(context: ConditionContext): boolean;
+  /**
+   * An expression that fails, as by a string that is no timestamp, does not hold; nor does one for which the budget that
+   * it shares with others has too little left.
+   */
+  holds(context: ConditionContext, budget?: WorkBudget): boolean;
 }
 
 /** [IAM, "Attribute reference for IAM Conditions"] */
@@ -38,12 +42,15 @@ const attributes = {
 export async function compileCondition({ expression }: Condition): Promise<CompiledCondition> {
   const compiled = await compileExpression(expression, { variables: attributes, result: "bool" });
   return {
-    holds: ({ time, resourceName, resourceType, resourceService }) =>
-      compiled.evaluate({
-        "request.time": time,
-        "resource.name": resourceName,
-        "resource.service": resourceService,
-        "resource.type": resourceType,
-      }) === true,
+    holds: ({ time, resourceName, resourceType, resourceService }, budget) =>
+      compiled.evaluate(
+        {
+          "request.time": time,
+          "resource.name": resourceName,
+          "resource.service": resourceService,
+          "resource.type": resourceType,
+        },
+        budget,
+      ) === true,
   };
 }

@@ -8,6 +8,8 @@ import { type AuditConfig, basicRoles, type Binding } from "./policy.ts";
 /** Bindings of one policy, and members in all of them together. */
 export const maxBindings = 1500;
 export const maxMembers = 10_000;
+/** Bindings of one policy that hang on conditions. [IAM, "Quotas and limits"] */
+export const maxConditional = 100;
 
 const conditionShape = z.strictObject({
   expression: z.string(),
@@ -86,8 +88,17 @@ export async function checkPolicy(
   }
   const bindings = [...merged.values()];
   const total = bindings.reduce((sum, { members }) => sum + members.length, 0);
+  const conditional = bindings.filter(({ condition }) => condition !== undefined).length;
+  if (conditional > maxConditional) {
+    throw invalid(
+      `policy.bindings: ${conditional} have conditions; of a policy's bindings at most ${maxConditional} do`,
+    );
+  }
   if (total > maxMembers) throw invalid(`policy.bindings: ${total} members; a policy has at most ${maxMembers}`);
-  return { bindings, auditConfigs: input.auditConfigs?.map(checkAuditConfig) };
+  return {
+    bindings,
+    auditConfigs: input.auditConfigs?.map((config, i) => checkAuditConfig(config, `policy.auditConfigs[${i}]`)),
+  };
 }
 
 async function checkMembers(members: string[], rules: PolicyRules, place: string): Promise<Member[]> {
@@ -125,14 +136,23 @@ async function checkCondition(condition: Condition, role: string, members: Membe
   }
 }
 
-function checkAuditConfig({ service, auditLogConfigs }: z.infer<typeof auditConfigShape>): AuditConfig {
+/** @throws ApiError INVALID_ARGUMENT */
+function checkAuditConfig({ service, auditLogConfigs }: z.infer<typeof auditConfigShape>, place: string): AuditConfig {
   return {
     service,
     auditLogConfigs: auditLogConfigs.map(({ logType, exemptedMembers }) => ({
       logType,
-      ...(exemptedMembers === undefined ? {} : { exemptedMembers }),
+      ...(exemptedMembers === undefined
+        ? {}
+        : { exemptedMembers: exemptedMembers.map((text) => exempted(text, place)) }),
     })),
   };
+}
+
+function exempted(text: string, place: string): Member {
+  const parsed = parseMember(text);
+  if (parsed !== undefined) return formatMember(parsed);
+  throw invalid(`${place}.exemptedMembers: "${text.slice(0, 200)}" is no member; one is written user:EMAIL, …`);
 }
 
 function invalid(message: string): ApiError {

@@ -11,7 +11,8 @@ import { readPolicy } from "../policies.ts";
 import { newEtag } from "./etag.ts";
 import { checkPolicy, type PolicyInput, policyShape } from "./policy-input.ts";
 import { viewPolicy } from "./policy-view.ts";
-import { setPolicy } from "./set-policy.ts";
+import { holdersOf } from "./policy.ts";
+import { nobodyLeft, noPolicyEtag, setPolicy } from "./set-policy.ts";
 import { allPermissions, type Roles } from "./roles.ts";
 
 /** What policy methods stand on. */
@@ -21,6 +22,8 @@ export interface PolicyRooms {
   roles: Roles;
   /** Whether a policy may name this member: an account that exists, or one that only others know. */
   memberExists(member: Member): Promise<boolean>;
+  /** Whether somebody can act as this member now. */
+  isSomebody(member: Member): Promise<boolean>;
 }
 
 /** What the policy is of. */
@@ -39,8 +42,8 @@ export interface PolicyKind {
   get: { permission: Permission; methods: readonly ("GET" | "POST")[] };
   set: Permission;
   allowsPublic: boolean;
-  /** Whether somebody has to be left who owns it. */
-  keepsOwner: boolean;
+  /** The role that somebody has to be left with. */
+  keepsRole: string | undefined;
   /** As `accountNeeds`: also for what does not exist. */
   target(call: ApiCall): Promise<PolicyTarget>;
   /** @throws ApiError NOT_FOUND; asked only on behalf of who may look */
@@ -89,8 +92,7 @@ export function policyRoutes(kind: PolicyKind, rooms: PolicyRooms): ApiRoute[] {
         await kind.requireExists(call);
         const { policy, updateMask } = call.body;
         const stored = await changePolicy(kind, rooms, await kind.target(call), policy, {
-          takesAuditConfigs:
-            updateMask === undefined ? policy.auditConfigs !== undefined : /audit_?configs/i.test(updateMask),
+          ...maskOf(updateMask, policy),
           actor: actorOf(requireGrant(grant)),
           now: call.now,
         });
@@ -114,32 +116,55 @@ export function policyRoutes(kind: PolicyKind, rooms: PolicyRooms): ApiRoute[] {
 
 /** The policy of a resource; one that none was ever set on has an empty one. */
 export async function currentPolicy(database: Database, resource: ResourceName) {
-  return (await database.read(readPolicy(resource))) ?? { etag: "ACAB", bindings: [], auditConfigs: [] };
+  return (await database.read(readPolicy(resource))) ?? { etag: noPolicyEtag, bindings: [], auditConfigs: [] };
+}
+
+/** Which parts of a policy are set; the others stay. */
+interface PolicyMask {
+  takesBindings: boolean;
+  takesAuditConfigs: boolean;
+}
+
+/** [IAM, SetIamPolicyRequest, updateMask] @throws ApiError INVALID_ARGUMENT */
+function maskOf(updateMask: string | undefined, policy: PolicyInput): PolicyMask {
+  if (updateMask === undefined) return { takesBindings: true, takesAuditConfigs: policy.auditConfigs !== undefined };
+  const fields = new Set(updateMask.split(",").map((field) => field.trim().replaceAll("_", "").toLowerCase()));
+  const unknown = [...fields].find((field) => !["bindings", "auditconfigs", "etag", "version"].includes(field));
+  if (unknown !== undefined) {
+    throw new ApiError("INVALID_ARGUMENT", `updateMask: ${unknown} is not bindings, auditConfigs, etag or version.`);
+  }
+  return { takesBindings: fields.has("bindings"), takesAuditConfigs: fields.has("auditconfigs") };
+}
+
+async function isAnybody(rooms: PolicyRooms, members: readonly Member[]): Promise<boolean> {
+  for (const member of members) if (await rooms.isSomebody(member)) return true;
+  return false;
 }
 
 /** @throws ApiError INVALID_ARGUMENT, ABORTED, FAILED_PRECONDITION */
 export async function changePolicy(
-  kind: Pick<PolicyKind, "allowsPublic" | "keepsOwner">,
+  { allowsPublic, keepsRole }: Pick<PolicyKind, "allowsPublic" | "keepsRole">,
   rooms: PolicyRooms,
   { resource, roleParents }: PolicyTarget,
   input: PolicyInput,
-  how: { takesAuditConfigs: boolean; actor: ReturnType<typeof actorOf>; now: number },
+  how: PolicyMask & { actor: ReturnType<typeof actorOf>; now: number },
 ) {
   const { bindings, auditConfigs } = await checkPolicy(input, {
-    allowsPublic: kind.allowsPublic,
-    isGrantable: (role) => isGrantable(rooms.roles, role, roleParents, kind.allowsPublic),
+    allowsPublic,
+    isGrantable: (role) => isGrantable(rooms.roles, role, roleParents, allowsPublic),
     exists: (member) => rooms.memberExists(member),
   });
-  const current = await rooms.database.read(readPolicy(resource));
+  if (keepsRole !== undefined && how.takesBindings && !(await isAnybody(rooms, holdersOf(keepsRole, bindings)))) {
+    throw nobodyLeft(keepsRole);
+  }
   return rooms.database.write(setPolicy, {
     resource,
-    bindings,
+    bindings: how.takesBindings ? bindings : undefined,
     auditConfigs: how.takesAuditConfigs ? (auditConfigs ?? []) : undefined,
-    // What a resource without a policy was read with.
-    etag: current === undefined && input.etag === "ACAB" ? "" : (input.etag ?? ""),
+    etag: input.etag ?? "",
     version: input.version ?? 0,
     newEtag: newEtag(),
-    keepsOwner: kind.keepsOwner,
+    keepsRole,
     actor: how.actor,
     now: how.now,
   });

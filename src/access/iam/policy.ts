@@ -23,12 +23,15 @@ export interface Policy {
   auditConfigs: AuditConfig[];
 }
 
-/** Whether somebody who exists owns what the bindings are of, now and always. */
+/** Whom the bindings give a role now and always; those who are deleted do not count. */
+export function holdersOf(role: string, bindings: readonly Binding[]): Member[] {
+  return bindings
+    .filter((binding) => binding.role === role && binding.condition === undefined)
+    .flatMap(({ members }) => members.filter((member) => !member.startsWith("deleted:")));
+}
+
 export function hasOwner(bindings: readonly Binding[]): boolean {
-  return bindings.some(
-    ({ role, condition, members }) =>
-      role === "roles/owner" && condition === undefined && members.some((member) => !member.startsWith("deleted:")),
-  );
+  return holdersOf("roles/owner", bindings).length > 0;
 }
 
 /** A role that somebody has, and the condition it hangs on. */
@@ -109,18 +112,6 @@ export class CompiledPolicy {
     return this.#byProject.get(project) ?? nothing;
   }
 
-  /** Whether such calls of the caller's are to be audited. A member that any of the configurations exempts is exempt. */
-  isAudited(service: string, logType: LogType, identities: Identities): boolean {
-    const configs = this.policy.auditConfigs
-      .filter((config) => config.service === service || config.service === "allServices")
-      .flatMap(({ auditLogConfigs }) => auditLogConfigs)
-      .filter((config) => config.logType === logType);
-    const isExempt = configs.some(({ exemptedMembers = [] }) =>
-      exemptedMembers.some((member) => identities.has(member)),
-    );
-    return configs.length > 0 && !isExempt;
-  }
-
   /** Goes through whichever is shorter: what the caller is, or whom the policy names. */
   #lookUp(identities: Identities): readonly RoleGrant[] {
     const found: RoleGrant[] = [];
@@ -131,6 +122,24 @@ export class CompiledPolicy {
     }
     return found.length === 0 ? nothing : found;
   }
+}
+
+/**
+ * Whether calls of a kind to one of the services are to be audited. A member that any of the configurations exempts is
+ * exempt. [IAM, "AuditConfig"]
+ */
+export function isAudited(
+  configs: readonly AuditConfig[],
+  services: readonly string[],
+  logType: LogType,
+  identities: Identities,
+): boolean {
+  const asked = configs
+    .filter(({ service }) => service === "allServices" || services.includes(service))
+    .flatMap(({ auditLogConfigs }) => auditLogConfigs)
+    .filter((config) => config.logType === logType);
+  const isExempt = asked.some(({ exemptedMembers = [] }) => exemptedMembers.some((member) => identities.has(member)));
+  return asked.length > 0 && !isExempt;
 }
 
 function append<T>(map: Map<string, T[]>, key: string, value: T): void {

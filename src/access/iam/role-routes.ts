@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { ApiError } from "../../http/api-error.ts";
+import { pageSizeOf } from "../../http/page-size.ts";
 import type { Database } from "../../metadata/database.ts";
 import { all } from "../../metadata/statement.ts";
 import type { ProjectId } from "../../names/reference.ts";
@@ -262,7 +263,7 @@ function unknownRole(name: string): ApiError {
 }
 
 function listPredefined(query: URLSearchParams): object {
-  const size = Number(query.get("pageSize")) || undefined;
+  const size = pageSizeOf(query, { usual: 1000, largest: 1000 });
   const { items, next } = pageOf(predefinedRoles, ({ name }) => name, size, query.get("pageToken") ?? undefined, 1000);
   return { roles: items.map((role) => viewPredefined(role, query.get("view") === "FULL")), ...next };
 }

@@ -3,6 +3,7 @@ import type { Access } from "../../access/access-control.ts";
 import type { ApiCall } from "../../access/api-route.ts";
 import type { Permission } from "../../access/permissions.ts";
 import { ApiError } from "../../http/api-error.ts";
+import { pageSizeOf } from "../../http/page-size.ts";
 import type { Database } from "../../metadata/database.ts";
 import type { ProjectId } from "../../names/reference.ts";
 import { projectResource } from "../../names/resources.ts";
@@ -87,7 +88,7 @@ export function commonChange(
 const largestPage = 100;
 
 export function pageRequest({ query }: ApiCall): { after: string; size: number; showDeleted: boolean } {
-  const size = Math.min(Number(query.get("pageSize") ?? largestPage) || largestPage, largestPage);
+  const size = pageSizeOf(query, { usual: largestPage, largest: largestPage });
   const after = Buffer.from(query.get("pageToken") ?? "", "base64url").toString("utf8");
   return { after, size, showDeleted: query.get("showDeleted") === "true" };
 }

@@ -1,9 +1,10 @@
-import { type Actor, recordChange } from "../../access/audit/audit-log.ts";
+import { type Actor, recordChange, recordEvent } from "../../access/audit/audit-log.ts";
 import { ApiError } from "../../http/api-error.ts";
 import { command, type Database } from "../../metadata/database.ts";
 import { bumpVersion } from "../../metadata/freshness.ts";
 import { all, first, run, type SqlValue, type Steps } from "../../metadata/statement.ts";
 import type { ProjectId } from "../../names/reference.ts";
+import { projectResource } from "../../names/resources.ts";
 import { type PoolName, poolPath } from "./pool-names.ts";
 
 /** A pool of identities that others vouch for. [IAM API v1, "WorkloadIdentityPool"] */
@@ -168,11 +169,21 @@ function* changed({ project, pool, actor, now }: Change, detail: object): Steps<
 }
 
 /** Removes what was deleted 30 days ago: then its name can be given anew. */
-export const purgePools = command("identity.purgePools", function* ({ before }: { before: number }): Steps<void> {
-  for (const table of ["workload_identity_pools", "workload_identity_providers"]) {
-    yield* run(`DELETE FROM ${table} WHERE deleted_at < ?`, before);
-  }
-});
+export const purgePools = command(
+  "identity.purgePools",
+  function* (input: { before: number; now: number }): Steps<void> {
+    for (const table of ["workload_identity_pools", "workload_identity_providers"]) {
+      const gone = yield* all<{ project_id: ProjectId; id: string }>(
+        `DELETE FROM ${table} WHERE deleted_at < ? RETURNING project_id, id`,
+        input.before,
+      );
+      for (const { project_id: project, id } of gone) {
+        const call = { service: "iam.googleapis.com", method: "berth.pools.Purge" };
+        yield* recordEvent(call, { resource: projectResource(project), project }, { [table]: id }, input.now);
+      }
+    }
+  },
+);
 
 export async function purgeDeletedPools(database: Database, now: number): Promise<void> {
   const before = now - undeleteDays * 24 * 3600_000;
@@ -182,5 +193,5 @@ export async function purgeDeletedPools(database: Database, now: number): Promis
     before,
     before,
   );
-  if (due !== undefined) await database.write(purgePools, { before });
+  if (due !== undefined) await database.write(purgePools, { before, now });
 }

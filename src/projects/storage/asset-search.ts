@@ -1,6 +1,7 @@
 import type { Access } from "../../access/access-control.ts";
 import { type ApiCall, type ApiRoute, apiRoute } from "../../access/api-route.ts";
 import { ApiError } from "../../http/api-error.ts";
+import { pageSizeOf } from "../../http/page-size.ts";
 import { all } from "../../metadata/statement.ts";
 import type { ProjectId } from "../../names/reference.ts";
 import { bucketResource, organizationResource, projectResource } from "../../names/resources.ts";
@@ -49,7 +50,7 @@ async function search({ database }: Pick<StorageRooms, "database">, { path, quer
   const words = readQuery(query.get("query") ?? "");
   const types = query.getAll("assetTypes");
   if (types.length > 0 && !types.includes(bucketType)) return {};
-  const size = Math.min(Number(query.get("pageSize") ?? largestPage) || largestPage, largestPage);
+  const size = pageSizeOf(query, { usual: largestPage, largest: largestPage });
   const after = Buffer.from(query.get("pageToken") ?? "", "base64url").toString("utf8");
   const scope = path.project === undefined ? "" : "AND (p.id = ? OR p.number = ?)";
   const rows = await database.read(

@@ -45,11 +45,11 @@ export function bucketPolicyRoutes(rooms: StorageRooms): ApiRoute[] {
       async handle(call, grant) {
         const { bucket } = await requireBucket(rooms, call);
         const policy = await changePolicy(
-          { allowsPublic: true, keepsOwner: false },
+          { allowsPublic: true, keepsRole: undefined },
           rooms,
           await target(call),
           call.body,
-          { takesAuditConfigs: false, actor: actorOf(requireGrant(grant)), now: call.now },
+          { takesBindings: true, takesAuditConfigs: false, actor: actorOf(requireGrant(grant)), now: call.now },
         );
         return view(viewPolicy(policy, 3), bucket);
       },

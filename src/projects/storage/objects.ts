@@ -2,6 +2,7 @@ import type { Access } from "../../access/access-control.ts";
 import { type ApiCall, type ApiRoute, apiRoute } from "../../access/api-route.ts";
 import type { BlobStore, StorageKey } from "../../blobs/blob-store.ts";
 import { ApiError } from "../../http/api-error.ts";
+import { pageSizeOf } from "../../http/page-size.ts";
 import { requestedRange } from "../../http/ranges.ts";
 import type { ContentCache } from "../../images/content-cache.ts";
 import { readPayload } from "../../images/manifests.ts";
@@ -64,13 +65,13 @@ async function list(rooms: ObjectRooms, registry: Registry, call: ApiCall): Prom
   if (delimiter !== "" && delimiter !== "/") throw new ApiError("INVALID_ARGUMENT", "delimiter: only / is one here.");
   const offset = query.get("startOffset") ?? "";
   const token = Buffer.from(query.get("pageToken") ?? "", "base64url").toString("utf8");
-  const size = Number(query.get("maxResults") ?? largestPage);
+  const size = pageSizeOf(query, { usual: largestPage, largest: largestPage }, "maxResults");
   const page = await listObjects(rooms.database, registry, {
     prefix: query.get("prefix") ?? "",
     byDirectory: delimiter === "/",
     from: token > offset ? token : offset,
     to: query.get("endOffset") ?? undefined,
-    limit: Number.isInteger(size) && size > 0 ? Math.min(size, largestPage) : largestPage,
+    limit: size,
   });
   return {
     kind: "storage#objects",

@@ -37,6 +37,8 @@ export interface CheckedExpression {
   variables: ReadonlySet<string>;
   /** The regular expressions in it. */
   patterns: ReadonlyMap<string, Pattern>;
+  /** How many nodes an evaluation evaluates at the most. */
+  cost: number;
 }
 
 /** What is known of a node before evaluation. */
@@ -62,12 +64,12 @@ export function checkExpression(expr: Expr, checks: Checks): CheckedExpression {
       `it may take ${cost} steps and ${maxCost} are allowed; a macro takes its steps for each of up to ${maxListLength} elements`,
     );
   }
-  return checker;
+  return { variables: checker.variables, patterns: checker.patterns, cost };
 }
 
 type Kind<Case extends string> = Extract<Expr["exprKind"], { case: Case }>["value"];
 
-class Checker implements CheckedExpression {
+class Checker {
   readonly variables = new Set<string>();
   readonly patterns = new Map<string, Pattern>();
   readonly #checks: Checks;

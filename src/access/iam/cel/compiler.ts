@@ -1,8 +1,9 @@
 import { type CelInput, type CelResult, isCelError, parse, plan } from "@bufbuild/cel";
 import { checkExpression } from "./checker.ts";
 import { createEnvironment } from "./environment.ts";
-import { startEvaluation } from "./evaluation.ts";
+import { remainingWork, startEvaluation } from "./evaluation.ts";
 import { ExpressionError } from "./expression-error.ts";
+import { maxWork } from "./limits.ts";
 import { bindValue, toValue, typesOfVariables } from "./values.ts";
 import type { Expression, ResultTypes, Variables } from "./variables.ts";
 
@@ -26,8 +27,10 @@ export function compile<const Declared extends Variables, Kind extends keyof Res
   const read = [...checked.variables].map((name) => ({ name, type: variables[name] as Variables[string] }));
   return {
     variables: checked.variables,
-    evaluate(values) {
-      startEvaluation(checked.patterns);
+    evaluate(values, budget) {
+      const most = Math.min(maxWork, (budget?.left ?? Infinity) - checked.cost);
+      if (most < 0) return undefined;
+      startEvaluation(checked.patterns, most);
       try {
         // Without a prototype: the library asks for names such as `constructor` too.
         const bound = Object.create(null) as Record<string, CelInput>;
@@ -39,6 +42,8 @@ export function compile<const Declared extends Variables, Kind extends keyof Res
         return isAsked ? (plain as ResultTypes[Kind]) : undefined;
       } catch {
         return undefined;
+      } finally {
+        if (budget !== undefined) budget.left -= checked.cost + most - remainingWork();
       }
     },
   };

@@ -5,9 +5,19 @@ import type { Pattern } from "./patterns.ts";
 let workLeft = 0;
 let patterns: ReadonlyMap<string, Pattern> = new Map();
 
-export function startEvaluation(patternsOfExpression: ReadonlyMap<string, Pattern>): void {
-  workLeft = maxWork;
+/** What several evaluations may do together. */
+export interface WorkBudget {
+  left: number;
+}
+
+export function startEvaluation(patternsOfExpression: ReadonlyMap<string, Pattern>, most = maxWork): void {
+  workLeft = Math.min(maxWork, most);
   patterns = patternsOfExpression;
+}
+
+/** What the evaluation has left of what it started with. */
+export function remainingWork(): number {
+  return Math.max(workLeft, 0);
 }
 
 /** Counts work of the evaluation under way, in units as of `maxWork`. @throws Error if it has had its share */

@@ -24,3 +24,6 @@ export const maxVariableDepth = 32;
 /** Characters of a regular expression, and instructions of the program that it becomes. */
 export const maxPatternLength = 256;
 export const maxPatternProgram = 500;
+
+/** What all conditions that one authorisation asks may do together, in these units and those of `maxCost`: some 60 ms. */
+export const maxWorkOfAuthorization = 200_000;

@@ -1,3 +1,5 @@
+import type { WorkBudget } from "./evaluation.ts";
+
 /** What a variable may be declared as, and its values: times in milliseconds, lists and maps as JSON has them. */
 export interface VariableValues {
   bool: boolean;
@@ -34,6 +36,7 @@ export interface Expression<Declared extends Variables, Result> {
   /**
    * What it comes to. `undefined` if that is an error, as for a key that is missing, for values that are larger than the
    * limits or not of the types declared, or if it would take too long. Never throws.
+   * @param budget what it may take together with others
    */
-  evaluate(values: ValuesOf<Declared>): Result | undefined;
+  evaluate(values: ValuesOf<Declared>, budget?: WorkBudget): Result | undefined;
 }

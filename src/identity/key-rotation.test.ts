@@ -2,18 +2,26 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { AccessTokens } from "../identity/access-tokens.ts";
-import { OwnTokens } from "../identity/own-tokens.ts";
+import { SigningKeys } from "../keys/signing-keys.ts";
 import { Freshness } from "../metadata/freshness.ts";
 import { migrate } from "../metadata/migrate.ts";
 import { SqliteConnection, SqliteDatabase, SqliteWriter } from "../metadata/sqlite.ts";
-import { retireSigningKeys, rotateSigningKeys, rotationDays } from "./key-rotation.ts";
-import { addSigningKey, SigningKeys } from "./signing-keys.ts";
+import { AccessTokens } from "./access-tokens.ts";
+import { rotateKeys, rotateSigningKeys, rotationDays } from "./key-rotation.ts";
+import { OwnTokens } from "./own-tokens.ts";
 
 const hour = 3600_000;
 const day = 24 * hour;
 const now = Date.now();
-const holder = { principal: "user:ann@example.com", accountId: "1", keyId: "", tokenIds: [], sets: [], delegation: [], origins: [] };
+const holder = {
+  principal: "user:ann@example.com",
+  accountId: "1",
+  keyId: "",
+  tokenIds: [],
+  sets: [],
+  delegation: [],
+  origins: [],
+};
 
 let directory: string;
 let connection: SqliteConnection;
@@ -27,7 +35,7 @@ beforeEach(() => {
   const path = join(directory, "berth.db");
   connection = new SqliteConnection(path, "write");
   migrate(connection);
-  database = new SqliteDatabase(path, new SqliteWriter(connection, [addSigningKey, retireSigningKeys]));
+  database = new SqliteDatabase(path, new SqliteWriter(connection, [rotateKeys]));
   freshness = new Freshness(database);
   keys = new SigningKeys(database, freshness);
   tokens = new AccessTokens(new OwnTokens(keys));
