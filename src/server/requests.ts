@@ -87,6 +87,9 @@ function answer(rooms: Rooms, incoming: Incoming): Promise<Response> {
   );
 }
 
+/** What was meant for the registry, if misspelled, is answered as the registry answers. */
+const looksLikeRegistry = /^\/*v2(?:\/(?!entries:)|$)/i;
+
 /** Cloud Logging has the one address that looks like the registry's. */
 function isRegistryPath(path: string): boolean {
   return (path === "/v2" || path.startsWith("/v2/")) && path !== "/v2/entries:list";
@@ -164,7 +167,7 @@ function refuse(error: unknown, { requestId, path, request }: Incoming, log: Log
   if (refusal.status >= 500) {
     log.error({ requestId, path, method: request.method, ...errorFields(error) }, "request failed");
   }
-  return isRegistryPath(path) ? errorReply(refusal) : asApiError(refusal).toResponse();
+  return looksLikeRegistry.test(path) ? errorReply(refusal) : asApiError(refusal).toResponse();
 }
 
 /** Outside the registry everybody reads Google's form. */

@@ -51,7 +51,7 @@ describe("ping", () => {
     ["the owner of a key", {}, "GET", "/v2/", { status: 200, headers: { ...api, "www-authenticate": null } }],
     ["the owner of a key by HEAD", {}, "HEAD", "/v2/", { status: 200, headers: api }],
     ["without its slash", {}, "GET", "/v2", { status: 404, code: "NOT_FOUND" }],
-    ["another version of the API", {}, "GET", "/v1/", { status: 404, code: "NOT_FOUND" }],
+    ["another version of the API", {}, "GET", "/v1/", { status: 404, json: { error: { status: "NOT_FOUND" } } }],
   ];
   test.each(rows)("%s", async (_, options, method, path, expected) => {
     expectReply(await callerOf(berth, options).send(method, path), expected);

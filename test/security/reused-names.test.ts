@@ -141,6 +141,11 @@ test("nobody is deleted who alone owns a project", async () => {
   };
   await call("POST", "/berth/v1/groups", { email: group });
   await call("POST", "/berth/v1/users", { email: "ann@example.com" });
+  // Nobody else would do: somebody never heard of, a group that is empty.
+  for (const member of ["user:ghost@nowhere.example", `group:${group}`]) {
+    await expect(ownedBy(member)).rejects.toThrow("a member that exists");
+  }
+  await call("POST", `/berth/v1/groups/${group}:addMember`, { member: "user:ann@example.com" });
   for (const [member, where] of [
     [`serviceAccount:${owner.email}`, path],
     [`group:${group}`, `/berth/v1/groups/${group}`],
@@ -160,6 +165,74 @@ test("nobody is deleted who alone owns a project", async () => {
   }
   await ownedBy("serviceAccount:owner@my-project.iam.gserviceaccount.com");
   expect((await callApi(berth, "DELETE", path)).status).toBe(200);
+});
+
+test("nobody keeps another's account alive by making it the only owner of a project of their own", async () => {
+  await call("POST", "/v1/projects", { projectId: "blocker-project" });
+  await call("POST", "/v1/projects", { projectId: "victim-project" });
+  const blocker = await makeAccount(berth, "blocker", "blocker-project");
+  const admin = await makeAccount(berth, "admin", "victim-project");
+  const victim = await makeAccount(berth, "victim", "victim-project");
+  await give("victim-project", "roles/iam.serviceAccountAdmin", `serviceAccount:${admin.email}`);
+  const policy = await policyOf("blocker-project");
+  const bindings = [
+    { role: "roles/owner", members: [`serviceAccount:${victim.email}`] },
+    { role: "roles/resourcemanager.projectIamAdmin", members: [`serviceAccount:${blocker.email}`] },
+  ];
+  await call("POST", "/v1/projects/blocker-project:setIamPolicy", { policy: { ...policy, bindings } });
+  const path = `/v1/projects/victim-project/serviceAccounts/${victim.email}`;
+  const reply = await fetch(berth.url + path, { method: "DELETE", headers: { authorization: basic(admin.key) } });
+  expect([reply.status, await reply.text()]).toEqual([200, "{}"]);
+});
+
+test("a policy's mask says what of it is set", async () => {
+  const path = "/v1/projects/my-project";
+  const before = await policyOf("my-project");
+  const auditConfigs = [{ service: "allServices", auditLogConfigs: [{ logType: "DATA_READ" }] }];
+  const set = (policy: object, updateMask: string) =>
+    callApi(berth, "POST", `${path}:setIamPolicy`, { policy, updateMask });
+  expect((await set({ auditConfigs }, "auditConfigs")).status).toBe(200);
+  const after = await policyOf("my-project");
+  expect(after).toMatchObject({ bindings: before.bindings, auditConfigs });
+  expect((await set({ bindings: before.bindings }, "bindings,etag")).status).toBe(200);
+  expect(await policyOf("my-project")).toMatchObject({ auditConfigs });
+  expect((await set({ auditConfigs: [] }, "audit_configs")).status).toBe(200);
+  expect(await policyOf("my-project")).not.toHaveProperty("auditConfigs");
+  expect((await set({}, "owners")).status).toBe(400);
+});
+
+test("of two who write the first policy of a resource one is told that the other was there", async () => {
+  const account = await makeAccount(berth, "unwritten");
+  const path = `/v1/projects/my-project/serviceAccounts/${account.email}`;
+  const { etag } = await call<Policy>("POST", `${path}:getIamPolicy`, {});
+  const policy = { etag, bindings: [{ role: "roles/viewer", members: [`serviceAccount:${account.email}`] }] };
+  const replies = await Promise.all([1, 2, 3].map(() => callApi(berth, "POST", `${path}:setIamPolicy`, { policy })));
+  expect(replies.map(({ status: each }) => each).sort()).toEqual([200, 409, 409]);
+});
+
+test("the organization keeps an administrator", async () => {
+  const { organizations } = await call<{ organizations: { name: string }[] }>("POST", "/v1/organizations:search", {});
+  const refused = await callApi(berth, "POST", `/v1/${organizations[0]?.name}:setIamPolicy`, { policy: {} });
+  expect(refused).toMatchObject({ status: 400, body: { error: { status: "FAILED_PRECONDITION" } } });
+});
+
+test("a service agent's address is nobody's to take", async () => {
+  const taken = await callApi(berth, "POST", "/v1/projects", { projectId: "containerregistry" });
+  expect(taken).toMatchObject({ status: 400, body: { error: { message: expect.stringContaining("reserved") } } });
+  expect((await callApi(berth, "POST", "/v3/projects", { projectId: "gcp-sa-anything" })).status).toBe(400);
+});
+
+test("an editor of the project makes no keys of who administers the server", async () => {
+  const editor = await makeAccount(berth, "editor");
+  await give("my-project", "roles/editor", `serviceAccount:${editor.email}`);
+  const make = (email: string): Promise<Response> =>
+    fetch(`${berth.url}/v1/projects/my-project/serviceAccounts/${email}/keys`, {
+      method: "POST",
+      headers: { authorization: basic(editor.key), "content-type": "application/json" },
+      body: "{}",
+    });
+  expect((await make("owner@my-project.iam.gserviceaccount.com")).status).toBe(403);
+  expect((await make(editor.email)).status).toBe(200);
 });
 
 test("a role that is disabled permits nothing", async () => {

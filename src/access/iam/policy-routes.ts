@@ -154,9 +154,9 @@ export async function changePolicy(
     isGrantable: (role) => isGrantable(rooms.roles, role, roleParents, allowsPublic),
     exists: (member) => rooms.memberExists(member),
   });
-  if (keepsRole !== undefined && how.takesBindings && !(await isAnybody(rooms, holdersOf(keepsRole, bindings)))) {
-    throw nobodyLeft(keepsRole);
-  }
+  // Where there is no holder at all the command says so, once it has looked at the etag.
+  const holders = keepsRole === undefined || !how.takesBindings ? [] : holdersOf(keepsRole, bindings);
+  if (keepsRole !== undefined && holders.length > 0 && !(await isAnybody(rooms, holders))) throw nobodyLeft(keepsRole);
   return rooms.database.write(setPolicy, {
     resource,
     bindings: how.takesBindings ? bindings : undefined,
