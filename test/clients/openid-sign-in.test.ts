@@ -149,6 +149,9 @@ test("some are not let in", async () => {
     ["unverified", { email: "u@example.com", email_verified: false }, "has not verified"],
     ["foreign", { email: "f@example.org", email_verified: true }, "are not taken here"],
     ["local", { email: "local@example.com", email_verified: true }, "another user"],
+    // The sign of the Kelvin becomes a k in small letters.
+    ["kelvin", { email: "\u212Aelvin@example.com", email_verified: true }, "no e-mail address"],
+    ["two", { email: "x@example.com@evil.example", email_verified: true }, "no e-mail address"],
   ];
   for (const [name, person, reason] of cases) {
     provider.people.set(name, person);
@@ -175,6 +178,24 @@ test("groups of other domains are not the provider's to give", async () => {
   expect(await members("x@corp.example.com")).toContain("bob");
 });
 
+test("nobody is sent to the provider who has not been asked on the page", async () => {
+  const parameters = new URLSearchParams({
+    client_id: "berth-cli",
+    redirect_uri: callback,
+    response_type: "code",
+    scope: "openid",
+    code_challenge: "a".repeat(43),
+    code_challenge_method: "S256",
+  });
+  const page = await new Browser().open(`http://${berth.host}/o/oauth2/v2/auth?${parameters}`);
+  const link = /href="(\/signin\/corp[^"]*)"/.exec(page.html)?.[1]?.replaceAll("&amp;", "&") as string;
+  // A link that somebody else has made, and one of another browser's page.
+  for (const path of [`/signin/corp?${parameters}`, link]) {
+    const refused = await new Browser().open(`http://${berth.host}${path}`, isDone);
+    expect([refused.status, refused.html]).toEqual([400, expect.stringContaining("not opened in this browser")]);
+  }
+});
+
 test("a callback that this browser did not ask for is refused", async () => {
   const attacker = new Browser();
   provider.people.set("eve", { email: "eve@example.com", email_verified: true });
@@ -188,7 +209,9 @@ test("a callback that this browser did not ask for is refused", async () => {
     code_challenge: "a".repeat(43),
     code_challenge_method: "S256",
   });
-  const login = await attacker.open(`http://${berth.host}/signin/corp?${parameters}`);
+  const first = await attacker.open(`http://${berth.host}/o/oauth2/v2/auth?${parameters}`);
+  const link = /href="(\/signin\/corp[^"]*)"/.exec(first.html)?.[1]?.replaceAll("&amp;", "&") as string;
+  const login = await attacker.open(new URL(link, first.url).href);
   const consent = await attacker.submit(login, { login: "eve", password: "x" }, isCallback);
   const stopped = isCallback(consent.url) ? consent : await attacker.submit(consent, {}, isCallback);
   expect(isCallback(stopped.url)).toBe(true);

@@ -23,6 +23,8 @@ export interface ListRequest {
   from: string;
   to: string | undefined;
   limit: number;
+  /** Whether an object may be shown; `undefined`: all may. */
+  isVisible?: ((object: StoredObject) => Promise<boolean>) | undefined;
 }
 
 export interface ObjectPage {
@@ -37,7 +39,7 @@ const batch = 200;
 
 /** The objects of a registry's bucket in the order of their names, those of one page. */
 export async function listObjects(database: Database, registry: Registry, request: ListRequest): Promise<ObjectPage> {
-  const { prefix, byDirectory, to, limit } = request;
+  const { prefix, byDirectory, to, limit, isVisible } = request;
   const page: ObjectPage = { objects: [], prefixes: [], next: undefined };
   let from: string | undefined = request.from > prefix ? request.from : prefix;
   while (from !== undefined) {
@@ -45,6 +47,7 @@ export async function listObjects(database: Database, registry: Registry, reques
     from = undefined;
     for await (const object of objectsFrom(database, registry, begin)) {
       if (!object.name.startsWith(prefix) || (to !== undefined && object.name >= to)) return page;
+      if (isVisible !== undefined && !(await isVisible(object))) continue;
       if (page.objects.length + page.prefixes.length === limit) return { ...page, next: object.name };
       const slash = byDirectory ? object.name.indexOf("/", prefix.length) : -1;
       if (slash < 0) {

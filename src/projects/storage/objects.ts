@@ -72,12 +72,44 @@ async function list(rooms: ObjectRooms, registry: Registry, call: ApiCall): Prom
     from: token > offset ? token : offset,
     to: query.get("endOffset") ?? undefined,
     limit: size,
+    isVisible: await visibility(rooms, registry, call),
   });
   return {
     kind: "storage#objects",
     ...(page.next !== undefined && { nextPageToken: Buffer.from(page.next).toString("base64url") }),
     ...(page.prefixes.length > 0 && { prefixes: page.prefixes }),
     ...(page.objects.length > 0 && { items: page.objects.map((object) => viewObject(object, registry, call)) }),
+  };
+}
+
+/**
+ * What a caller whose rights hang on conditions is shown: manifests and tags of repositories that the conditions let be
+ * listed, and layers that are in one of these. `undefined`: everything.
+ */
+async function visibility(
+  rooms: ObjectRooms,
+  registry: Registry,
+  { caller }: ApiCall,
+): Promise<((object: StoredObject) => Promise<boolean>) | undefined> {
+  const { bucket, project } = registry;
+  const listing = (repository: string): Access => ({
+    permission: "storage.objects.list",
+    resource: repositoryResource(bucket, repository),
+    project,
+  });
+  if ((await rooms.access.reach(caller, listing("*"))) === "all") return undefined;
+  const known = new Map<string, Promise<boolean>>();
+  const isOpen = (repository: string): Promise<boolean> => {
+    let open = known.get(repository);
+    if (open === undefined) known.set(repository, (open = rooms.access.isAllowed(caller, listing(repository))));
+    return open;
+  };
+  return async ({ name: object }) => {
+    const name = parseObjectName(object, project);
+    if (name === undefined) return false;
+    if (name.kind !== "blob") return isOpen(name.repository);
+    for (const repository of await repositoriesOf(rooms, registry, name)) if (await isOpen(repository)) return true;
+    return false;
   };
 }
 
