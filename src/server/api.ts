@@ -96,7 +96,8 @@ export class Api {
       caller: identity.caller,
       call: ofCall,
       headers: request.headers,
-      server: `${incoming.scheme}://${incoming.host}`,
+      // Nobody reaches these names but by TLS, which ends before a server without it.
+      server: `${googleName.test(incoming.host) ? "https" : incoming.scheme}://${incoming.host}`,
       host: hostNameOf(incoming.host),
       now: now(),
     };
@@ -127,6 +128,8 @@ export class Api {
     });
   }
 }
+
+const googleName = /^(?:[a-z0-9-]+\.)?(?:googleapis\.com|gcr\.io|google\.com)(?::443)?$/;
 
 const missingCredential = "Request is missing required authentication credential.";
 

@@ -205,6 +205,7 @@ export const table: Record<string, Row> = {
   // IAM: workload identity federation
   [`GET ${pools}`]: viewers,
   [`POST ${pools}`]: { expect: owners, call: () => ({ query: `?workloadIdentityPoolId=${id()}`, body: {} }) },
+  [`GET ${pools}/{pool}:listAttestationRules`]: viewers,
   [`GET ${pools}/{pool}`]: viewers,
   [`PATCH ${pools}/{pool}`]: body(owners, { displayName: "x" }),
   [`DELETE ${pools}/{pool}`]: owners,

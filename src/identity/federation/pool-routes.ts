@@ -103,6 +103,18 @@ export function poolRoutes(rooms: FederationRooms): ApiRoute[] {
         },
       }),
     ),
+    // Terraform asks with each look at a pool. Pools here hold no managed identities, to which such rules apply.
+    apiRoute({
+      id: method("ListAttestationRules"),
+      service,
+      method: "GET",
+      path: `${one}:listAttestationRules`,
+      needs: needs("Pools", "get"),
+      async handle(call) {
+        await requireFound(rooms, call);
+        return {};
+      },
+    }),
     apiRoute({
       id: method("GetOperation"),
       service,
