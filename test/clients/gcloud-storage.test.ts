@@ -118,6 +118,37 @@ describeInstalled(["gcloud"], "gcloud storage and gsutil on a registry's bucket"
     expect(await pull()).toBe(401);
   });
 
+  test("gsutil by gcloud's own storage commands, over plain HTTP", async () => {
+    const plain = await openGcloud(berth, scratch);
+    const boto = join(scratch.directory("boto"), "boto");
+    await Bun.write(boto, "[GSUtil]\nuse_gcloud_storage = True\n");
+    const { code, stdout } = await plain.program(["gsutil", "ls", "-b", url], { env: { BOTO_CONFIG: boto } });
+    expect([code, stdout.trim()]).toEqual([0, `${url}/`]);
+  });
+
+  test("gsutil by its own settings, over HTTPS", async () => {
+    const secure = await startBerth({ tls: true });
+    try {
+      await secure.fetch("/storage/v1/b?project=my-project", {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ name }),
+      });
+      const there = await openGcloud(secure, scratch);
+      const boto = join(scratch.directory("boto"), "boto");
+      const host = `[Credentials]\ngs_json_host = localhost\ngs_json_port = ${secure.port}\n`;
+      const tokens = `[OAuth2]\nprovider_token_uri = ${secure.url}/token\n`;
+      await Bun.write(boto, `${host}${tokens}[Boto]\nnum_retries = 0\n`);
+      const { code, stdout, output } = await there.program(["gsutil", "iam", "get", url], {
+        env: { BOTO_CONFIG: boto },
+      });
+      expect([code, output]).toEqual([0, expect.stringContaining("legacyBucketOwner")]);
+      expect((JSON.parse(stdout) as Policy).bindings.length).toBe(4);
+    } finally {
+      await secure.stop();
+    }
+  });
+
   test("gsutil lists and reads what is in it", async () => {
     const library = `${url}/containers/repositories/library/app`;
     expect((await gsutil("ls", `${library}/tag_*`)).trim()).toBe(`${library}/tag_v1`);

@@ -3,7 +3,7 @@ import { type Berth, berthCommand } from "./berth.ts";
 import { startDaemon } from "./daemon.ts";
 import { freePort } from "./nginx.ts";
 import type { Scratch } from "./scratch.ts";
-import { attempt, type Outcome, run, type RunOptions } from "./tools.ts";
+import { attempt, environment, type Outcome, run, type RunOptions } from "./tools.ts";
 
 /** gcloud and its companions, in a shell that has read `berth gcloud-env`, with a configuration of their own. */
 export interface Gcloud {
@@ -15,6 +15,8 @@ export interface Gcloud {
   text(...args: string[]): Promise<string>;
   /** The same as a value. */
   json<T = unknown>(...args: string[]): Promise<T>;
+  /** `gcloud ARGS` with its settings, for who talks with it while it runs. */
+  command(...args: string[]): { command: string[]; env: Record<string, string | undefined> };
   /** Runs another program with the same settings: `gsutil`, `docker-credential-gcloud`, `crane` with that helper. */
   program(command: readonly string[], options?: RunOptions): Promise<Outcome>;
 }
@@ -32,18 +34,26 @@ export interface GcloudOptions {
 export interface GcloudProxy {
   /** The shell's commands that it printed. */
   settings: string;
+  /** `http://127.0.0.1:PORT`, for other programs than gcloud. */
+  url: string;
+  /** Path of the CA certificate that it made. */
+  ca: string;
   stop(): Promise<void>;
 }
 
 export async function startGcloudProxy(berth: Berth, scratch: Scratch): Promise<GcloudProxy> {
-  const listen = ["--listen", `127.0.0.1:${freePort()}`, "--dir", scratch.directory("gcloud-proxy")];
-  const command = [...berthCommand(), "gcloud-proxy", "--server", berth.url, ...listen];
+  const address = `127.0.0.1:${freePort()}`;
+  const directory = scratch.directory("gcloud-proxy");
+  const authority = berth.url.startsWith("https:") ? ["--ca", berth.ca] : [];
+  const flags = ["--server", berth.url, "--listen", address, "--dir", directory, ...authority];
+  const command = [...berthCommand(), "gcloud-proxy", ...flags];
   const daemon = await startDaemon(command, { ready: (output) => Promise.resolve(output.includes("leads to")) });
   const settings = daemon
     .output()
     .split("\n")
     .filter((line) => line.startsWith("export "));
-  return { settings: `${settings.join("\n")}\n`, stop: daemon.stop };
+  const ca = join(directory, "ca.crt");
+  return { settings: `${settings.join("\n")}\n`, url: `http://${address}`, ca, stop: daemon.stop };
 }
 
 /** The `CLOUDSDK_…` variables of the machine's own user do not count. */
@@ -81,6 +91,7 @@ export async function openGcloud(
   });
   const gcloud: Gcloud = {
     keyFile,
+    command: (...args) => ({ command: inShell(["gcloud", ...args]), env: environment(all) }),
     attempt: (args, options = {}) => attempt(inShell(["gcloud", ...args]), withSettings(options)),
     program: (command, options = {}) => attempt(inShell(command), withSettings(options)),
     async text(...args) {
