@@ -30,3 +30,14 @@ test("0 counts nobody", () => {
   const quota = new RequestQuota(0, () => 0);
   expect([1, 2].map(() => quota.take("192.0.2.1"))).toEqual([0, 0]);
 });
+
+test("what other processes have taken counts too, once", () => {
+  const here = new RequestQuota(3, () => 0);
+  const there = new RequestQuota(3, () => 0);
+  here.take("192.0.2.1");
+  here.take("192.0.2.1");
+  there.take("192.0.2.1");
+  there.hear(here.takeNews());
+  expect([here.takeNews(), there.takeNews()]).toEqual([[], [["192.0.2.1", 1]]]);
+  expect(there.take("192.0.2.1")).toBeGreaterThan(0);
+});

@@ -14,6 +14,11 @@ const forgottenAfter = 30 * 60_000;
 export const longestLine = 20;
 const mostWaiting = 200;
 
+/** Failures of a second that others are told of at the most. */
+const mostNews = 1000;
+
+export type FailureList = [name: string, address: string][];
+
 interface Line {
   length: number;
   last: Promise<void>;
@@ -35,6 +40,8 @@ export class SignInThrottle {
   readonly #failures = new LRUCache<string, Failures>({ max: 50_000 });
   readonly #lines = new Map<string, Line>();
   #waiting = 0;
+  /** Failures that other processes have not heard of. */
+  #news: FailureList = [];
 
   constructor(now: () => number) {
     this.#now = now;
@@ -82,6 +89,23 @@ export class SignInThrottle {
   }
 
   failed(name: string, address: string): void {
+    if (this.#news.length < mostNews) this.#news.push([name, address]);
+    this.hear([[name, address]]);
+  }
+
+  /** What has failed since the last time, for the other processes on this port. */
+  takeNews(): FailureList {
+    const news = this.#news;
+    if (news.length > 0) this.#news = [];
+    return news;
+  }
+
+  /** Counts what has failed, here or in another process. */
+  hear(failures: FailureList): void {
+    for (const [name, address] of failures) this.#failedOnce(name, address);
+  }
+
+  #failedOnce(name: string, address: string): void {
     this.#count(nameKey(name, address), failuresOfName);
     this.#count(clientNetwork(address), failuresOfAddress);
   }

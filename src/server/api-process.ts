@@ -4,7 +4,7 @@ import { dataDirectory } from "./data-directory.ts";
 import { Forwarding } from "./forwarded.ts";
 import { Listener } from "./listener.ts";
 import { errorFields, openLog } from "./log.ts";
-import type { ToChild } from "./messages.ts";
+import type { News, ToChild } from "./messages.ts";
 import { Metrics } from "./metrics.ts";
 import { Probes } from "./probes.ts";
 import { requestHandler } from "./requests.ts";
@@ -12,6 +12,9 @@ import { openRooms, openStores } from "./rooms.ts";
 import { parseListen } from "./listen-address.ts";
 import { publicAddress } from "./public-address.ts";
 import { surviveRejections } from "./unhandled.ts";
+
+/** How often the processes on one port tell each other what they have counted, in ms. */
+const newsEach = 1000;
 
 /** One of the processes that answer requests. */
 export async function startApi({ settings, port, index }: Extract<ToChild, { kind: "start" }>, link: ChildLink) {
@@ -43,10 +46,19 @@ export async function startApi({ settings, port, index }: Extract<ToChild, { kin
     handler,
     log,
   });
+  const tell = setInterval(() => {
+    const news = { requests: rooms.quota.takeNews(), failures: rooms.throttle.takeNews() };
+    if (settings.workers > 1 && news.requests.length + news.failures.length > 0) link.send({ kind: "news", ...news });
+  }, newsEach);
   return {
     collect: () => metrics.collect(),
+    hear: ({ requests, failures }: News) => {
+      rooms.quota.hear(requests);
+      rooms.throttle.hear(failures);
+    },
     stop: () => {
       stopping = true;
+      clearInterval(tell);
       void listener
         .stop(settings.shutdownTimeout * 1000)
         .then(() => rooms.journal.flush())

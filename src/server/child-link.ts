@@ -1,6 +1,6 @@
 import { errorCodec } from "../http/berth-error.ts";
 import { RemoteWriter } from "../metadata/ipc.ts";
-import type { ToChild, ToSupervisor } from "./messages.ts";
+import type { News, ToChild, ToSupervisor } from "./messages.ts";
 
 /** A child's side of the channel to the supervisor. */
 export interface ChildLink {
@@ -12,6 +12,8 @@ export interface ChildLink {
 
 interface LinkHandlers {
   collect(): Promise<object[]>;
+  /** What other processes have counted. */
+  hear?(news: News): void;
   stop(): void;
 }
 
@@ -50,6 +52,8 @@ export async function connectToSupervisor(
       } else if (message.kind === "stop") {
         stopped = true;
         handlers?.stop();
+      } else if (message.kind === "news") {
+        handlers?.hear?.(message);
       } else if (message.kind === "metrics") {
         scrapes.get(message.id)?.(message.text);
         scrapes.delete(message.id);

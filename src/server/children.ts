@@ -6,7 +6,7 @@ type Start = Extract<ToChild, { kind: "start" }>;
 
 interface ChildHandlers {
   /** Any message but `ready` and `failed`; `reply` goes to the child that sent it. */
-  receive(message: ToSupervisor, reply: (message: ToChild) => void): void;
+  receive(message: ToSupervisor, reply: (message: ToChild) => void, from: Child): void;
   log: Logger;
 }
 
@@ -33,6 +33,10 @@ export class Child {
   constructor(start: Start, handlers: ChildHandlers) {
     this.#start = start;
     this.#handlers = handlers;
+  }
+
+  get isApi(): boolean {
+    return this.#start.role === "api";
   }
 
   get name(): string {
@@ -74,7 +78,7 @@ export class Child {
       ipc: (message: ToSupervisor) => {
         if (message.kind === "ready") this.#onReady?.();
         else if (message.kind === "failed") this.#onFailed?.(new Error(message.message));
-        else this.#handlers.receive(message, (reply) => send(child, reply));
+        else this.#handlers.receive(message, (reply) => send(child, reply), this);
       },
       onExit: (_child, code, signal) => this.#exited(Date.now() - begun, code, signal ?? null),
     });

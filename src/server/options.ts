@@ -153,7 +153,7 @@ export const options = {
   requestQuota: integer(0, 1_000_000_000, {
     key: "limits.requests",
     default: 50_000,
-    doc: "Requests that each process takes from one client address in ten minutes, as Container Registry did; what comes beyond is refused with 429 and Retry-After. 0 takes any number, and the machine itself is never refused.",
+    doc: "Requests that are taken from one client address in ten minutes, as Container Registry did; what comes beyond is refused with 429 and Retry-After. Several processes count together, each with what the others had a second ago. 0 takes any number, and the machine itself is never refused.",
   }),
   auditRetention: integer(1, 36_500, {
     key: "audit.retention",

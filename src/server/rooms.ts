@@ -75,6 +75,7 @@ export interface Rooms {
   api: Api;
   journal: AuditJournal;
   quota: RequestQuota;
+  throttle: SignInThrottle;
 }
 
 /** The guarded way out, as it is configured. */
@@ -229,5 +230,5 @@ export function openRooms(
     registries,
     hosts,
   };
-  return { registry, api, journal, quota: new RequestQuota(settings.requestQuota, Date.now) };
+  return { registry, api, journal, quota: new RequestQuota(settings.requestQuota, Date.now), throttle };
 }

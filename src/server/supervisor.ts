@@ -43,10 +43,12 @@ export async function supervise(settings: Settings, print: (text: string) => voi
   const first = bootstrap({ database, server: address.url, keyFile: directory.adminKey, now: startedAt });
 
   const scrapes = new Scrapes(metrics, () => children);
-  const receive = (message: ToSupervisor, reply: (message: ToChild) => void): void => {
+  const receive = (message: ToSupervisor, reply: (message: ToChild) => void, from: Child): void => {
     if (message.kind === "write") serveWriter(writer, reply, errorCodec)(message);
     else if (message.kind === "collected") scrapes.collected(message.id, message.metrics);
-    else if (message.kind === "scrape") {
+    else if (message.kind === "news")
+      for (const child of children) if (child.isApi && child !== from) child.send(message);
+    if (message.kind === "scrape") {
       void scrapes.scrape().then((text) => reply({ kind: "metrics", id: message.id, text }));
     }
   };

@@ -180,7 +180,33 @@ describe("who guesses", () => {
     };
     await until(async () => (await status(wrong, "198.51.100.8")) === 429 || undefined);
     expect(await status(robot.key, "203.0.113.9")).toBe(200);
+    // Others behind the same address who have the right file come in: a file cannot be guessed.
+    expect(await status(robot.key, "198.51.100.8")).toBe(200);
   });
+});
+
+test("the processes on one port count together", async () => {
+  const args = ["--workers", "3", "--trusted-proxies", "127.0.0.1", "--limits-requests", "30"];
+  const several = await startBerth({ args });
+  try {
+    const status = async (): Promise<number> => {
+      const headers = { "x-forwarded-for": "198.51.100.9", connection: "close" };
+      return (await fetch(`${several.url}/v2/`, { headers, keepalive: false })).status;
+    };
+    let [taken, refused] = [0, 0];
+    // One process after the other hears that it was enough; alone each would take thirty.
+    await until(async () => {
+      const statuses = [await status()];
+      taken += statuses.filter((each) => each === 401).length;
+      refused = statuses.every((each) => each === 429) ? refused + 1 : 0;
+      return refused > 20 || undefined;
+    }, 20_000);
+    const later = await Promise.all(Array.from({ length: 30 }, status));
+    expect(new Set(later)).toEqual(new Set([429]));
+    expect(taken).toBeLessThan(90);
+  } finally {
+    await several.stop();
+  }
 });
 
 test("an address has its quota of requests, and the machine itself has none", async () => {
