@@ -28,6 +28,18 @@ test("a project is made, found, described, deleted and brought back", async () =
   expect(await json<object>("project", "undelete", "web-shop")).toMatchObject({ state: "ACTIVE" });
 });
 
+test("a project is renamed, and its labels replaced", async () => {
+  const { text, json } = site;
+  await text("project", "create", "renamed", "--name", "Before", "--label", "a=1", "--label", "b=2");
+  expect(await text("project", "update", "renamed", "--name", "After")).toBe("changed the project renamed");
+  const labels = { a: "1", b: "2" };
+  expect(await json<object>("project", "describe", "renamed")).toMatchObject({ displayName: "After", labels });
+  await text("project", "update", "renamed", "--label", "c=3");
+  expect(await json<{ labels: object }>("project", "describe", "renamed")).toMatchObject({ labels: { c: "3" } });
+  const nothing = await site.cli(["project", "update", "renamed"]);
+  expect([nothing.code, nothing.stderr]).toEqual([2, expect.stringContaining("nothing is to be changed")]);
+});
+
 test("a domain-scoped project is one name", async () => {
   expect(await site.json<object>("project", "create", "example.com:shop-two")).toMatchObject({
     projectId: "example.com:shop-two",

@@ -139,3 +139,45 @@ describe("keys", () => {
     chmodSync(path, 0o600);
   });
 });
+
+test("a service account is renamed, and a key that was made elsewhere signs in", async () => {
+  const { text, json } = site;
+  await text("service-account", "create", "elsewhere", "--description", "before");
+  await text("service-account", "update", "elsewhere", "--display-name", "Elsewhere");
+  expect(await json<object>("service-account", "describe", "elsewhere")).toMatchObject({
+    displayName: "Elsewhere",
+    description: "before",
+  });
+  const nothing = await site.cli(["service-account", "update", "elsewhere"]);
+  expect([nothing.code, nothing.stderr]).toEqual([2, expect.stringContaining("nothing is to be changed")]);
+  const [key, certificate] = [join(site.scratch.path, "own.key"), join(site.scratch.path, "own.crt")];
+  const args = [
+    "-x509",
+    "-newkey",
+    "rsa:2048",
+    "-nodes",
+    "-days",
+    "30",
+    "-subj",
+    "/CN=own",
+    "-keyout",
+    key,
+    "-out",
+    certificate,
+  ];
+  expect(Bun.spawnSync(["openssl", "req", ...args]).exitCode).toBe(0);
+  const said = await text("key", "upload", "elsewhere", certificate);
+  const id = /^registered the key ([0-9a-f]{40}) of elsewhere@/.exec(said)?.[1] as string;
+  const file = {
+    type: "service_account",
+    private_key_id: id,
+    private_key: readFileSync(key, "utf8"),
+    client_email: address("elsewhere"),
+    token_uri: `${site.berth.url}/token`,
+  };
+  const path = join(site.scratch.path, "own.json");
+  writeFileSync(path, JSON.stringify(file));
+  const token = await site.cli(["token", "--key-file", path]);
+  expect([token.code, token.stderr]).toEqual([0, ""]);
+  expect((await site.cli(["key", "upload", "elsewhere", join(site.scratch.path, "missing")])).code).toBe(1);
+});

@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { CommandFailure } from "../command.ts";
 import { accountEmail, accountPath, accountProject } from "../account-path.ts";
 import type { Noun } from "../noun.ts";
 import { type Column, doneResult, listResult } from "../results.ts";
@@ -11,6 +13,15 @@ interface Key {
   validBeforeTime: string;
   keyOrigin: string;
   disabled?: boolean;
+}
+
+/** @throws CommandFailure */
+function readFile(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new CommandFailure((error as Error).message);
+  }
 }
 
 const idOf = ({ name }: Key): string => name.slice(name.lastIndexOf("/") + 1);
@@ -67,6 +78,19 @@ export const keyNoun: Noun = {
           if (made !== undefined) await server.remove(`/v1/${made}`);
           throw error;
         }
+      },
+    },
+    {
+      name: "upload",
+      summary: "Registers the public half of a key that was made elsewhere: a certificate in PEM.",
+      operands: ["ACCOUNT", "FILE"],
+      flags: [accountProject],
+      async run(input, server) {
+        const [account = "", path = ""] = input.operands;
+        const url = `${accountPath(account, input, server)}/keys:upload`;
+        const publicKeyData = readFile(path).toString("base64");
+        const key = await server.post<Key>(url, { publicKeyData });
+        return doneResult(`registered the key ${idOf(key)} of ${accountEmail(account, input, server)}`, key);
       },
     },
     ...(["enable", "disable", "delete"] as const).map((name): Noun["verbs"][number] => ({

@@ -1,3 +1,4 @@
+import { UsageError } from "../command.ts";
 import type { Flag, Noun } from "../noun.ts";
 import { type Column, doneResult, itemResult, listResult } from "../results.ts";
 import { apiPath } from "../server-client.ts";
@@ -57,6 +58,24 @@ export const projectNoun: Noun = {
       operands: ["PROJECT"],
       async run({ operands: [project = ""] }, server) {
         return itemResult(await server.get<Project>(apiPath`/v3/projects/${project}`));
+      },
+    },
+    {
+      name: "update",
+      summary: "Changes what a project is called, or its labels.",
+      operands: ["PROJECT"],
+      flags: [
+        { name: "name", placeholder: "NAME", doc: "What it is called beside its id." },
+        { ...labelFlag, doc: "A label; those that are given take the place of all that there are." },
+      ],
+      async run({ operands: [project = ""], text, texts }, server) {
+        const labels = texts("label").length === 0 ? undefined : readPairs("label", texts("label"));
+        const body = { displayName: text("name"), labels };
+        if (body.displayName === undefined && labels === undefined) {
+          throw new UsageError("nothing is to be changed: give --name or --label");
+        }
+        const { response } = await server.patch<{ response: Project }>(apiPath`/v3/projects/${project}`, body);
+        return doneResult(`changed the project ${project}`, response);
       },
     },
     {

@@ -1,4 +1,5 @@
 import { accountEmail, accountPath, accountProject } from "../account-path.ts";
+import { UsageError } from "../command.ts";
 import type { Flag, Noun } from "../noun.ts";
 import { type Column, doneResult, itemResult, listResult } from "../results.ts";
 import { apiPath, projectOf } from "../server-client.ts";
@@ -58,6 +59,27 @@ export const serviceAccountNoun: Noun = {
       async run(input, server) {
         const [account = ""] = input.operands;
         return itemResult(await server.get<ServiceAccount>(accountPath(account, input, server)));
+      },
+    },
+    {
+      name: "update",
+      summary: "Changes what a service account is called, or what it is said to be for.",
+      operands: ["ACCOUNT"],
+      flags: [
+        accountProject,
+        { name: "display-name", placeholder: "TEXT", doc: "What people call it." },
+        { name: "description", placeholder: "TEXT", doc: "What it is for." },
+      ],
+      async run(input, server) {
+        const [account = ""] = input.operands;
+        const serviceAccount = { displayName: input.text("display-name"), description: input.text("description") };
+        const fields = Object.entries(serviceAccount).flatMap(([field, value]) => (value === undefined ? [] : field));
+        if (fields.length === 0) {
+          throw new UsageError("nothing is to be changed: give --display-name or --description");
+        }
+        const body = { serviceAccount, updateMask: fields.join(",") };
+        const changed = await server.patch<ServiceAccount>(accountPath(account, input, server), body);
+        return doneResult(`changed the service account ${accountEmail(account, input, server)}`, changed);
       },
     },
     ...(["enable", "disable"] as const).map((name): Noun["verbs"][number] => ({

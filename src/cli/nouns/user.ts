@@ -63,7 +63,7 @@ export const userNoun: Noun = {
       name,
       summary:
         name === "disable"
-          ? "Keeps a user from signing in, and ends what they are signed in with."
+          ? "Keeps a user from signing in, and ends what they are signed in with for good."
           : "Lets a user sign in again.",
       operands: ["EMAIL"],
       async run({ operands: [email = ""] }, server) {
