@@ -71,10 +71,10 @@ export const projectNoun: Noun = {
       async run({ operands: [project = ""], text, texts }, server) {
         const labels = texts("label").length === 0 ? undefined : readPairs("label", texts("label"));
         const body = { displayName: text("name"), labels };
-        if (body.displayName === undefined && labels === undefined) {
-          throw new UsageError("nothing is to be changed: give --name or --label");
-        }
-        const { response } = await server.patch<{ response: Project }>(apiPath`/v3/projects/${project}`, body);
+        const fields = Object.entries(body).flatMap(([field, value]) => (value === undefined ? [] : field));
+        if (fields.length === 0) throw new UsageError("nothing is to be changed: give --name or --label");
+        const path = `${apiPath`/v3/projects/${project}`}?updateMask=${fields.join(",")}`;
+        const { response } = await server.patch<{ response: Project }>(path, body);
         return doneResult(`changed the project ${project}`, response);
       },
     },
