@@ -93,7 +93,7 @@ async function* blobsFrom(database: Database, registry: Registry, from: string):
   const few = await database.read(
     all<BlobRow>(
       `SELECT DISTINCT b.digest, b.size, b.created_at AS createdAt FROM repositories r
-         CROSS JOIN blob_links l ON l.repository_id = r.id CROSS JOIN blobs b ON b.id = l.blob_id
+         JOIN blob_links l ON l.repository_id = r.id JOIN blobs b ON b.id = l.blob_id
          WHERE r.registry_id = ? LIMIT ?`,
       registry.id,
       fewBlobs + 1,
