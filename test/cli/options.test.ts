@@ -152,17 +152,20 @@ describe("without rights", () => {
   test.each([
     ["project", "create", "robots-own"],
     ["project", "describe", "my-project"],
+    ["project", "update", "my-project", "--name", "x"],
     ["project", "delete", "my-project"],
     ["project", "undelete", "my-project"],
     ["service-account", "list"],
     ["service-account", "create", "other"],
     ["service-account", "describe", "owner"],
+    ["service-account", "update", "owner", "--display-name", "x"],
     ["service-account", "disable", "owner"],
     ["service-account", "enable", "owner"],
     ["service-account", "delete", "owner"],
     ["service-account", "undelete", "1"],
     ["key", "list", "owner"],
     ["key", "create", "owner", "stolen.json"],
+    ["key", "upload", "owner", import.meta.path],
     ["key", "enable", "owner", "k"],
     ["key", "disable", "owner", "k"],
     ["key", "delete", "owner", "k"],
@@ -207,8 +210,8 @@ describe("without rights", () => {
 
 describe("not understood", () => {
   const rows: [string[], string, string][] = [
-    [["project"], "the verb is missing", "project list|create|describe|delete|undelete"],
-    [["project", "remove"], "berth project has no remove", "project list|create|describe|delete|undelete"],
+    [["project"], "the verb is missing", "project list|create|describe|update|delete|undelete"],
+    [["project", "remove"], "berth project has no remove", "project list|create|describe|update|delete|undelete"],
     [["project", "create"], "PROJECT is missing", "project create PROJECT [--name NAME]"],
     [["project", "create", ""], "PROJECT is empty", "project create PROJECT"],
     [["project", "create", "a", "b"], "b is one argument too many", "project create PROJECT"],
