@@ -12,8 +12,8 @@ import type { AuditJournal } from "./audit/journal.ts";
 import { type Call, type Caller, withinBounds } from "./caller.ts";
 import { bucketBindings } from "./iam/bucket-bindings.ts";
 import type { WorkBudget } from "./iam/cel/evaluation.ts";
-import { maxWorkOfAuthorization } from "./iam/cel/limits.ts";
-import { type AuditConfig, CompiledPolicy, isAudited, type LogType, type RoleGrant } from "./iam/policy.ts";
+import { maxWorkOfAuthorization, maxWorkOfQuestions, workOfTurn } from "./iam/cel/limits.ts";
+import { CompiledPolicy, isAudited, type LogType, type RoleGrant } from "./iam/policy.ts";
 import type { Roles } from "./iam/roles.ts";
 import type { Permission } from "./permissions.ts";
 import type { Policies } from "./policies.ts";
@@ -92,8 +92,8 @@ interface Trace {
   budget: WorkBudget;
 }
 
-function newTrace(): Trace {
-  return { conditional: false, budget: { left: maxWorkOfAuthorization } };
+function newTrace(budget: WorkBudget = { left: maxWorkOfAuthorization }): Trace {
+  return { conditional: false, budget };
 }
 
 /** The one door: whatever is done for a caller is asked here, with every resource that it touches. */
@@ -148,23 +148,43 @@ export class AccessControl {
   }
 
   /**
+   * `isAllowed` for many questions of one request: their conditions share one budget, beyond which none is met, and
+   * other requests get their turn in between.
+   */
+  questions(caller: Caller): (access: Access) => Promise<boolean> {
+    const budget = { left: maxWorkOfQuestions };
+    let turnAt = budget.left - workOfTurn;
+    return async (access) => {
+      if (budget.left < turnAt) {
+        turnAt = budget.left - workOfTurn;
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      const known = this.#remembered(caller, access);
+      return (known ?? (await this.#decide(caller, access, budget))).refused === undefined;
+    };
+  }
+
+  /**
    * Whether a listing may show all that a resource ending in `*` stands for, none of it, or some, for each of which
    * `isAllowed` tells.
    */
   async reach(caller: Caller, access: Access): Promise<"all" | "some" | "none"> {
     if (await this.isAllowed(caller, access)) return "all";
-    return (await this.#isPermitted(caller, access, newTrace(), "assume")) ? "some" : "none";
+    const isSome = await this.#isPermitted(caller, access, newTrace(), "assume");
+    return isSome && (await this.#isOfProject(caller, access)) ? "some" : "none";
   }
 
   #remembered(caller: Caller, { permission, resource }: Access): Decision | undefined {
     return this.#decisions.get(caller)?.get(`${permission} ${resource}`);
   }
 
-  async #decide(caller: Caller, access: Access): Promise<Decision> {
+  async #decide(caller: Caller, access: Access, questions?: WorkBudget): Promise<Decision> {
     // What changes meanwhile makes new maps: the decision is then remembered by nobody.
     const decisions = this.#decisions;
-    const trace = newTrace();
+    const share = Math.min(maxWorkOfAuthorization, questions?.left ?? Infinity);
+    const trace = newTrace({ left: share });
     const decision = { refused: await this.#refusal(caller, access, trace), audited: new Map<string, boolean>() };
+    if (questions !== undefined) questions.left -= share - trace.budget.left;
     if (trace.conditional) return decision;
     let known = decisions.get(caller);
     if (known === undefined || known.size >= maxDecisions) decisions.set(caller, (known = new Map()));
@@ -178,8 +198,12 @@ export class AccessControl {
     return (await this.#isWithinBounds(caller, access)) ? undefined : "bounds";
   }
 
-  async #isWithinBounds(caller: Caller, { permission, resource, project }: Access): Promise<boolean> {
-    if (!withinBounds(caller, permission, resource)) return false;
+  async #isWithinBounds(caller: Caller, access: Access): Promise<boolean> {
+    return withinBounds(caller, access.permission, access.resource) && this.#isOfProject(caller, access);
+  }
+
+  /** Whether the credential was made for this project, and not for one that had its id before. */
+  async #isOfProject(caller: Caller, { project }: Access): Promise<boolean> {
     if (project === undefined || caller.issuedAt === 0) return true;
     return caller.issuedAt >= ((await this.#hierarchy.projectState(project))?.credentialsSince ?? 0);
   }
@@ -195,7 +219,10 @@ export class AccessControl {
     return true;
   }
 
-  /** Whether any policy from the resource up to the organisation gives the caller a role with the permission. */
+  /**
+   * Whether any policy from the organisation down to the resource gives the caller a role with the permission. In this
+   * order: what conditions further down cost takes nothing from those above, which others write.
+   */
   async #holds(caller: Caller, access: Access, trace: Trace, conditions: Conditions): Promise<boolean> {
     const { project, resource } = access;
     if (project !== undefined) {
@@ -207,12 +234,12 @@ export class AccessControl {
     const top = organizationResource(await this.#hierarchy.organization());
     // What belongs to no project is the organisation, or is not there.
     if (project === undefined && own !== top) return false;
-    if (await this.#grants(own, caller, access, trace, conditions)) return true;
+    if (top !== own && (await this.#grants(top, caller, access, trace, conditions))) return true;
     if (project !== undefined) {
       const above = projectResource(project);
       if (above !== own && (await this.#grants(above, caller, access, trace, conditions))) return true;
     }
-    return top !== own && this.#grants(top, caller, access, trace, conditions);
+    return this.#grants(own, caller, access, trace, conditions);
   }
 
   async #grants(
@@ -249,9 +276,12 @@ export class AccessControl {
     const services = permission.startsWith("storage.") ? [service, storage] : [service];
     const on = [organizationResource(await this.#hierarchy.organization())];
     if (project !== undefined) on.push(projectResource(project));
-    const configs: AuditConfig[] = [];
-    for (const resource of on) configs.push(...((await this.#policies.compiled(resource))?.policy.auditConfigs ?? []));
-    return configs.length > 0 && isAudited(configs, services, logType, caller.identities);
+    for (const resource of on) {
+      const configs = (await this.#policies.compiled(resource))?.policy.auditConfigs ?? [];
+      // Whom one of them exempts the other may ask for.
+      if (isAudited(configs, services, logType, caller.identities)) return true;
+    }
+    return false;
   }
 
   async #permits(grant: RoleGrant, access: Access, trace: Trace, conditions: Conditions): Promise<boolean> {

@@ -7,7 +7,7 @@ import type { Member } from "../names/members.ts";
 import type { ProjectId } from "../names/reference.ts";
 import { projectOf, type ResourceName } from "../names/resources.ts";
 import type { Grant } from "./access-control.ts";
-import { type AuditConfig, type Binding, CompiledPolicy, hasOwner, type Policy } from "./iam/policy.ts";
+import { type AuditConfig, type Binding, CompiledPolicy, hasOwner, holdersOf, type Policy } from "./iam/policy.ts";
 
 interface PolicyRow {
   etag: string;
@@ -82,7 +82,10 @@ export function* writePolicy(resource: ResourceName, policy: Policy): Steps<void
     JSON.stringify(policy.bindings),
     JSON.stringify(policy.auditConfigs),
   );
-  yield* writeMembers(resource, new Set(policy.bindings.flatMap(({ members }) => members)));
+  const exempted = policy.auditConfigs.flatMap(({ auditLogConfigs }) =>
+    auditLogConfigs.flatMap(({ exemptedMembers = [] }) => exemptedMembers),
+  );
+  yield* writeMembers(resource, new Set([...policy.bindings.flatMap(({ members }) => members), ...exempted]));
   yield* bumpVersion("access");
 }
 
@@ -131,6 +134,10 @@ export async function guardedProjects(database: Database, grant: Grant, member: 
  */
 export function* retireMember(member: Member, uniqueId: string, { newEtag, guarded }: Retirement): Steps<void> {
   const changed = yield* replaceMember(member, deletedMember(member, uniqueId), newEtag);
+  const top = changed.find(({ resource, before, after }) => {
+    return projectOf(resource) === undefined && hasAdministrator(before) && !hasAdministrator(after);
+  });
+  if (top !== undefined) throw onlyAdministrator(member);
   const orphaned = changed.find(({ resource, before, after }) => {
     const project = projectOf(resource);
     return project !== undefined && guarded.includes(project) && hasOwner(before) && !hasOwner(after);
@@ -140,6 +147,32 @@ export function* retireMember(member: Member, uniqueId: string, { newEtag, guard
     "FAILED_PRECONDITION",
     `${member} is the only owner of the project ${projectOf(orphaned.resource)}: give roles/owner there to somebody else first.`,
   );
+}
+
+/** The role without which nobody could give roles on the organisation. */
+export const administrator = "roles/resourcemanager.organizationAdmin";
+
+const hasAdministrator = (bindings: readonly Binding[]): boolean => holdersOf(administrator, bindings).length > 0;
+
+function onlyAdministrator(member: Member): ApiError {
+  return new ApiError(
+    "FAILED_PRECONDITION",
+    `${member} is the only administrator of the organization: give ${administrator} there to somebody else first.`,
+  );
+}
+
+/** @throws ApiError FAILED_PRECONDITION if without the member nobody would administer the organisation */
+export function* requireOtherAdministrator(member: Member): Steps<void> {
+  const sql =
+    "SELECT resource FROM policy_members WHERE member = ? AND resource LIKE '//cloudresourcemanager.googleapis.com/organizations/%'";
+  for (const { resource } of yield* all<{ resource: ResourceName }>(sql, member)) {
+    const bindings = (yield* readPolicy(resource))?.bindings ?? [];
+    const others = bindings.map((binding) => ({
+      ...binding,
+      members: binding.members.filter((each) => each !== member),
+    }));
+    if (hasAdministrator(bindings) && !hasAdministrator(others)) throw onlyAdministrator(member);
+  }
 }
 
 /** Names a member that came back again, where it is named as deleted. */
@@ -168,13 +201,20 @@ export function* replaceMember(from: Member, to: Member | undefined, newEtag: st
   for (const { resource } of rows) {
     const policy = yield* readPolicy(resource);
     if (policy === undefined) continue;
+    const renamed = (members: readonly Member[]): Member[] => [
+      ...new Set(members.flatMap((member) => (member !== from ? member : (to ?? [])))),
+    ];
     const after = policy.bindings
-      .map((binding) => ({
-        ...binding,
-        members: [...new Set(binding.members.flatMap((member) => (member !== from ? member : (to ?? []))))],
-      }))
+      .map((binding) => ({ ...binding, members: renamed(binding.members) }))
       .filter(({ members }) => members.length > 0);
-    yield* writePolicy(resource, { ...policy, bindings: after, etag: newEtag });
+    const auditConfigs = policy.auditConfigs.map((config) => ({
+      ...config,
+      auditLogConfigs: config.auditLogConfigs.map((log) => ({
+        ...log,
+        ...(log.exemptedMembers !== undefined && { exemptedMembers: renamed(log.exemptedMembers) }),
+      })),
+    }));
+    yield* writePolicy(resource, { ...policy, bindings: after, auditConfigs, etag: newEtag });
     changed.push({ resource, before: policy.bindings, after });
   }
   return changed;

@@ -3,6 +3,8 @@ import { type ApiCall } from "../access/api-route.ts";
 import type { Permission } from "../access/permissions.ts";
 import type { Database } from "../metadata/database.ts";
 import type { ProjectId } from "../names/reference.ts";
+import type { Member } from "../names/members.ts";
+import { serviceAccountPrincipal } from "../names/principals.ts";
 import { projectResource, type ResourceName, serviceAccountResource } from "../names/resources.ts";
 import { unknownAccount } from "./manage-accounts.ts";
 import { findServiceAccount, type ServiceAccount } from "./service-accounts.ts";
@@ -11,6 +13,9 @@ export const service = "iam.googleapis.com";
 
 export const method = (name: string): string => `google.iam.admin.v1.${name}`;
 
+/** The organisation, if this account, user or group has a role on it, by itself or through a group. */
+export type Administered = (member: Member) => Promise<ResourceName | undefined>;
+
 /** What service accounts need of the rooms above: which project a name or number means. */
 export interface AccountRooms {
   database: Database;
@@ -18,8 +23,7 @@ export interface AccountRooms {
   findProject(idOrNumber: string): Promise<ProjectId | undefined>;
   /** The server's public address: where key files send for tokens. */
   issuer: string;
-  /** The organisation, if the account with this address has a role on it. */
-  administered(email: string): Promise<ResourceName | undefined>;
+  administered: Administered;
 }
 
 export function projectNeeds(rooms: AccountRooms) {
@@ -40,8 +44,10 @@ export function accountNeeds(rooms: AccountRooms) {
     async (call: ApiCall): Promise<Access[]> => {
       const account = await lookUp(rooms, call);
       if (account !== undefined) {
-        const { project, uniqueId } = account;
-        return [{ permission, resource: serviceAccountResource(project, uniqueId), project }];
+        const { project, uniqueId, email } = account;
+        const access = { permission, resource: serviceAccountResource(project, uniqueId), project };
+        if (!takeovers.has(permission)) return [access];
+        return [access, ...(await takeoverNeeds(rooms.administered, serviceAccountPrincipal(email)))];
       }
       const { project: named, account: name } = call.path as { project: string; account: string };
       const project = (await rooms.findProject(named === "-" ? projectOfAddress(name) : named)) ?? (named as ProjectId);
@@ -49,20 +55,32 @@ export function accountNeeds(rooms: AccountRooms) {
     };
 }
 
+/** What makes somebody the account, or takes it away from whoever it belongs to. */
+const takeovers: ReadonlySet<Permission> = new Set<Permission>([
+  "iam.serviceAccountKeys.create",
+  "iam.serviceAccountKeys.delete",
+  "iam.serviceAccountKeys.disable",
+  "iam.serviceAccountKeys.enable",
+  "iam.serviceAccounts.delete",
+  "iam.serviceAccounts.disable",
+  "iam.serviceAccounts.enable",
+  "iam.serviceAccounts.getAccessToken",
+  "iam.serviceAccounts.getOpenIdToken",
+  "iam.serviceAccounts.implicitDelegation",
+  "iam.serviceAccounts.setIamPolicy",
+  "iam.serviceAccounts.signBlob",
+  "iam.serviceAccounts.signJwt",
+]);
+
 /**
- * A right on an account whose new keys make whoever holds them the account. One that administers the organisation is out
- * of reach for the editors of the project that it happens to be in.
+ * Who administers the organisation is out of reach for whoever does not: a service account for the owners and editors of
+ * the project that it happens to be in, a user or a group for those who manage users.
  */
-export function keyNeeds(rooms: AccountRooms) {
-  return (permission: Permission) =>
-    async (call: ApiCall): Promise<Access[]> => {
-      const needs = await accountNeeds(rooms)(permission)(call);
-      const account = await lookUp(rooms, call);
-      const organization = account === undefined ? undefined : await rooms.administered(account.email);
-      if (organization === undefined) return needs;
-      const setPolicy = "resourcemanager.organizations.setIamPolicy";
-      return [...needs, { permission: setPolicy, resource: organization, project: undefined }];
-    };
+export async function takeoverNeeds(administered: Administered, member: Member): Promise<Access[]> {
+  const organization = await administered(member);
+  if (organization === undefined) return [];
+  const setPolicy = "resourcemanager.organizations.setIamPolicy";
+  return [{ permission: setPolicy, resource: organization, project: undefined }];
 }
 
 /** Undelete names the account by its unique id, since its address may be another's by now. */

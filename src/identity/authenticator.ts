@@ -95,7 +95,7 @@ export class Authenticator {
     let known = this.#known.get(name);
     const now = this.#options.now();
     if (known === undefined || known.credential.checkedUntil <= now) {
-      const credential = await this.#check(authorization, host, address);
+      const credential = await this.#check(authorization, address);
       if ("bad" in credential) return credential;
       known = { credential, identity: undefined, generation: -1 };
       this.#known.set(name, known);
@@ -133,31 +133,31 @@ export class Authenticator {
     return { caller, holder, expiresAt };
   }
 
-  async #check(authorization: string, host: string, address: string): Promise<Credential | BadCredential> {
+  async #check(authorization: string, address: string): Promise<Credential | BadCredential> {
     const space = authorization.indexOf(" ");
     const scheme = authorization.slice(0, space).toLowerCase();
     const value = authorization.slice(space + 1).trim();
-    if (scheme === "bearer") return (await this.#checkToken(value, host)) ?? { bad: "token" };
-    if (scheme === "basic") return this.#checkPassword(value, host, address);
+    if (scheme === "bearer") return (await this.#checkToken(value)) ?? { bad: "token" };
+    if (scheme === "basic") return this.#checkPassword(value, address);
     return { bad: "password" };
   }
 
-  async #checkToken(text: string, host: string): Promise<Credential | undefined> {
+  async #checkToken(text: string): Promise<Credential | undefined> {
     const { registryTokens, accessTokens, boundsOf, isOwnName, standing, now } = this.#options;
     const registry = await registryTokens.read(text, now());
     if (registry !== undefined) return { ...lifetimeOf(registry), bounds: boundsOf(registry), host: registry.host };
     const access = await accessTokens.read(text, now());
     if (access !== undefined) return { ...lifetimeOf(access), bounds: boundsOfScopes(access.scope), host: undefined };
     const assertion = await readAssertion(text, standing, now());
-    return assertion === undefined ? undefined : selfSigned(assertion, host, isOwnName);
+    return assertion === undefined ? undefined : selfSigned(assertion, isOwnName);
   }
 
-  async #checkPassword(encoded: string, host: string, address: string): Promise<Credential | BadCredential> {
+  async #checkPassword(encoded: string, address: string): Promise<Credential | BadCredential> {
     const decoded = Buffer.from(encoded, "base64").toString("utf8");
     const colon = decoded.indexOf(":");
     const user = decoded.slice(0, colon);
     const password = decoded.slice(colon + 1);
-    if (tokenUser.test(user)) return (await this.#checkToken(password, host)) ?? { bad: "password" };
+    if (tokenUser.test(user)) return (await this.#checkToken(password)) ?? { bad: "password" };
     if (user !== "_json_key" && user !== "_json_key_base64") return { bad: "password" };
     const text = user === "_json_key" ? password : Buffer.from(password, "base64").toString("utf8");
     const file = parseKeyFile(text);
@@ -189,11 +189,7 @@ export function holderOf(key: UsableKey): Holder {
  * A JWT that a service account signed, in place of an access token: with scopes, or for one of the APIs that this
  * server stands for. One for a token endpoint is none. [Google, "Service account authorization without OAuth"]
  */
-function selfSigned(
-  { key, scope, aud, iat, exp, sub, iss }: Assertion,
-  host: string,
-  isOwnName: OwnNames,
-): Credential | undefined {
+function selfSigned({ key, scope, aud, iat, exp, sub, iss }: Assertion, isOwnName: OwnNames): Credential | undefined {
   if (sub !== undefined && sub !== iss) return undefined;
   // Go's library sends an empty audience beside scopes. One that is named has to be this server.
   const isForUs = aud === undefined || aud === "" ? scope !== undefined : isAudience(aud, isOwnName);
@@ -205,7 +201,7 @@ function selfSigned(
     // Its signer's clock counts in whole seconds: made at the end of one, so that a project made in it is within reach.
     issuedAt: iat * 1000 + 999,
     expiresAt,
-    host: scope === undefined ? host : undefined,
+    host: undefined,
     checkedUntil: expiresAt,
   };
 }

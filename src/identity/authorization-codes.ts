@@ -53,7 +53,11 @@ export const takeCode = command("identity.takeCode", function* ({ hash, now }: {
   );
   if (row === undefined) return undefined;
   const { used, refreshHash, ...code } = row;
-  if (used !== 0) return { replayed: refreshHash ?? undefined };
+  if (used !== 0) {
+    // Its first use may still be on the way to a refresh token: it gets none.
+    yield* run("UPDATE authorization_codes SET used = 2 WHERE hash = ?", hash);
+    return { replayed: refreshHash ?? undefined };
+  }
   yield* run("UPDATE authorization_codes SET used = 1 WHERE hash = ?", hash);
   return { code };
 });
@@ -79,7 +83,14 @@ interface RefreshToken {
 /** A refresh token that is not used for so long ends, in ms. */
 export const refreshLifetime = 180 * 24 * 3600_000;
 
-export const saveRefreshToken = command("identity.saveRefreshToken", function* (input: RefreshToken) {
+/** @returns false, and nothing is kept, if the code came a second time meanwhile or its user's sign-ins were ended */
+export const saveRefreshToken = command("identity.saveRefreshToken", function* (input: RefreshToken): Steps<boolean> {
+  const code = yield* first(
+    "UPDATE authorization_codes SET refresh_hash = ? WHERE hash = ? AND used = 1 RETURNING hash",
+    input.hash,
+    input.codeHash,
+  );
+  if (code === undefined) return false;
   yield* run("DELETE FROM refresh_tokens WHERE expires_at < ?", input.now);
   yield* run(
     `INSERT INTO refresh_tokens (hash, user_id, client_id, scope, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)`,
@@ -90,9 +101,9 @@ export const saveRefreshToken = command("identity.saveRefreshToken", function* (
     input.now,
     input.expiresAt,
   );
-  yield* run("UPDATE authorization_codes SET refresh_hash = ? WHERE hash = ?", input.hash, input.codeHash);
   const detail = { change: "refresh token made", client: input.clientId };
   yield* recordChange(input.actor, signInResource(input.actor), detail, input.now);
+  return true;
 });
 
 interface KnownRefreshToken {

@@ -16,6 +16,7 @@ import { findServiceAccount, type ServiceAccount } from "./service-accounts.ts";
 import { systemKey } from "./system-keys.ts";
 import { longestChain } from "./revocation.ts";
 import { accessTokenSeconds } from "./token-lifetimes.ts";
+import type { Standing } from "./standing.ts";
 
 const service = "iamcredentials.googleapis.com";
 const accountPath = "/v1/projects/{project}/serviceAccounts/{account}";
@@ -30,6 +31,7 @@ interface CredentialsRooms extends AccountRooms {
   memberships: Memberships;
   accessTokens: AccessTokens;
   signingKeys: SigningKeys;
+  standing: Standing;
 }
 
 /** Acting as a service account without a key of it. [IAM Service Account Credentials API v1] */
@@ -137,17 +139,14 @@ function delegatedNeeds(rooms: CredentialsRooms) {
   return (permission: Permission) =>
     async (call: ApiCall): Promise<Access[]> => {
       const [first] = namesOf(call);
-      return first === undefined
-        ? accountNeeds(rooms)(permission)(call)
-        : [await accessTo(rooms, call, first, implicit)];
+      return first === undefined ? accountNeeds(rooms)(permission)(call) : accessTo(rooms, call, first, implicit);
     };
 }
 
 const implicit = "iam.serviceAccounts.implicitDelegation";
 
-async function accessTo(rooms: CredentialsRooms, call: ApiCall, name: string, right: Permission): Promise<Access> {
-  const path = { project: "-", account: name };
-  return ((await accountNeeds(rooms)(right)({ ...call, path })) as [Access])[0];
+function accessTo(rooms: CredentialsRooms, call: ApiCall, name: string, right: Permission): Promise<Access[]> {
+  return accountNeeds(rooms)(right)({ ...call, path: { project: "-", account: name } });
 }
 
 /** `projects/-/serviceAccounts/EMAIL`, as delegates are written. */
@@ -168,22 +167,27 @@ async function requireChain(rooms: CredentialsRooms, call: ApiCall, permission: 
     await requireRight(rooms, by, await accessTo(rooms, call, next, implicit), call);
     by = next;
   }
-  const [onAccount] = (await accountNeeds(rooms)(permission)(call)) as [Access];
-  await requireRight(rooms, by, onAccount, call);
+  await requireRight(rooms, by, await accountNeeds(rooms)(permission)(call), call);
 }
 
 /** A link of the chain, asked on behalf of the account that takes it. @throws ApiError PERMISSION_DENIED */
-async function requireRight(rooms: CredentialsRooms, email: string, access: Access, { call }: ApiCall): Promise<void> {
+async function requireRight(
+  rooms: CredentialsRooms,
+  email: string,
+  accesses: Access[],
+  { call, caller }: ApiCall,
+): Promise<void> {
   const account = await rooms.database.read(findServiceAccount(email));
   const principal = serviceAccountPrincipal(account?.email ?? email);
   const identities = await rooms.memberships.of(principal);
-  const none = { keyId: "", tokenIds: [], delegation: [], origins: [], bounds: undefined, issuedAt: 0 };
-  const isUsable = account !== undefined && !account.disabled;
-  const decision = await rooms.access.authorize({ principal, identities, ...none }, [access], call);
+  const delegation = [...caller.delegation, caller.principal];
+  const none = { keyId: "", tokenIds: [], delegation, origins: [], bounds: undefined, issuedAt: 0 };
+  const isUsable = account !== undefined && (await rooms.standing.account(account.uniqueId)) !== undefined;
+  const decision = await rooms.access.authorize({ principal, identities, ...none }, accesses, call);
   if (isUsable && !isRefusal(decision)) return;
   throw new ApiError(
     "PERMISSION_DENIED",
-    `delegates: ${email.slice(0, 300)} lacks the permission '${access.permission}' on the next in the chain (or one of them does not exist).`,
+    `delegates: ${email.slice(0, 300)} lacks the permission '${accesses[0]?.permission}' on the next in the chain (or one of them does not exist).`,
   );
 }
 

@@ -19,7 +19,7 @@ import {
   type GroupRow,
   updateGroup,
 } from "./groups.ts";
-import { emailShape, nextPage, organizationNeeds, pageOf, type PeopleRooms } from "./people-routes.ts";
+import { emailShape, memberNeeds, nextPage, organizationNeeds, pageOf, type PeopleRooms } from "./people-routes.ts";
 
 const service = "berth";
 const groups = "/berth/v1/groups";
@@ -29,6 +29,7 @@ const text = z.string().max(300).optional();
 export function groupRoutes(rooms: PeopleRooms): ApiRoute[] {
   const { database } = rooms;
   const on = organizationNeeds(rooms);
+  const onGroup = memberNeeds(rooms, (email) => `group:${email}`);
   return [
     apiRoute({
       id: "berth.groups.Create",
@@ -88,7 +89,7 @@ export function groupRoutes(rooms: PeopleRooms): ApiRoute[] {
       service,
       method: "DELETE",
       path: `${groups}/{email}`,
-      needs: on("berth.groups.delete"),
+      needs: onGroup("berth.groups.delete"),
       async handle({ path, now }, grant) {
         const email = (path.email as string).toLowerCase();
         const held = requireGrant(grant);
@@ -128,7 +129,7 @@ export function groupRoutes(rooms: PeopleRooms): ApiRoute[] {
         method: "POST",
         path: `${groups}/{email}:${change}Member`,
         body: z.strictObject({ member: z.string().max(1000) }),
-        needs: on("berth.groups.update"),
+        needs: onGroup("berth.groups.update"),
         async handle({ path, body, now }, grant) {
           const email = (path.email as string).toLowerCase();
           const member = change === "add" ? checkMember(body.member) : body.member;

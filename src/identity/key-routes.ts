@@ -9,7 +9,7 @@ import { keyColumns, type KeyRow, viewKey } from "./account-views.ts";
 import { formatKeyFile, makeKey } from "./key-files.ts";
 import { addKey, changeKey } from "./manage-accounts.ts";
 import { type ServiceAccount } from "./service-accounts.ts";
-import { type AccountRooms, accountNeeds, keyNeeds, method, requireFound, service } from "./account-needs.ts";
+import { type AccountRooms, accountNeeds, method, requireFound, service } from "./account-needs.ts";
 
 /** Keys of an account. The private half of one that is made here is in the reply, and nowhere else. */
 export function keyRoutes(rooms: AccountRooms, one: string): ApiRoute[] {
@@ -28,7 +28,7 @@ export function keyRoutes(rooms: AccountRooms, one: string): ApiRoute[] {
           .optional(),
         keyAlgorithm: z.enum(["KEY_ALG_UNSPECIFIED", "KEY_ALG_RSA_2048"], "only KEY_ALG_RSA_2048 is made").optional(),
       }),
-      needs: keyNeeds(rooms)("iam.serviceAccountKeys.create"),
+      needs: accountNeeds(rooms)("iam.serviceAccountKeys.create"),
       async handle(call, grant) {
         const account = await found(call);
         const { project, email, uniqueId } = account;
@@ -51,7 +51,7 @@ export function keyRoutes(rooms: AccountRooms, one: string): ApiRoute[] {
       method: "POST",
       path: `${one}/keys:upload`,
       body: z.strictObject({ publicKeyData: z.string().max(20_000) }),
-      needs: keyNeeds(rooms)("iam.serviceAccountKeys.create"),
+      needs: accountNeeds(rooms)("iam.serviceAccountKeys.create"),
       async handle(call, grant) {
         const account = await found(call);
         const { publicKey, expiresAt } = readPublicKey(call.body.publicKeyData);

@@ -1,5 +1,11 @@
 import { type Actor, recordChange } from "../access/audit/audit-log.ts";
-import { deletedMember, type Retirement, restoreMember, retireMember } from "../access/policies.ts";
+import {
+  deletedMember,
+  requireOtherAdministrator,
+  type Retirement,
+  restoreMember,
+  retireMember,
+} from "../access/policies.ts";
 import { ApiError } from "../http/api-error.ts";
 import { bumpVersion } from "../metadata/freshness.ts";
 import { command } from "../metadata/database.ts";
@@ -62,6 +68,7 @@ interface AccountChange {
 export const updateAccount = command("identity.updateAccount", function* (input: AccountChange): Steps<ServiceAccount> {
   const account = yield* requireAccount(input.uniqueId);
   const { displayName = account.displayName, description = account.description, disabled = account.disabled } = input;
+  if (disabled && !account.disabled) yield* requireOtherAdministrator(serviceAccountPrincipal(account.email));
   yield* run(
     "UPDATE service_accounts SET display_name = ?, description = ?, disabled = ? WHERE unique_id = ?",
     displayName,
@@ -111,7 +118,15 @@ export const undeleteAccount = command(
     yield* run("UPDATE service_accounts SET deleted_at = NULL WHERE unique_id = ?", uniqueId);
     const member = serviceAccountPrincipal(email);
     yield* restoreMember(member, uniqueId, input.newEtag);
-    yield* run("UPDATE group_members SET member = ? WHERE member = ?", member, deletedMember(member, uniqueId));
+    const deleted = deletedMember(member, uniqueId);
+    // It may have been made a member again under its address meanwhile.
+    yield* run(
+      `DELETE FROM group_members WHERE member = ? AND EXISTS (SELECT 1 FROM group_members other
+         WHERE other.group_id = group_members.group_id AND other.source = group_members.source AND other.member = ?)`,
+      deleted,
+      member,
+    );
+    yield* run("UPDATE group_members SET member = ? WHERE member = ?", member, deleted);
     yield* bumpVersion("identity");
     yield* recordChange(
       input.actor,

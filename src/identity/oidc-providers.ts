@@ -132,7 +132,8 @@ export class ProviderClient {
       const address = group.toLowerCase();
       return address.endsWith(`@${groupsDomain}`) ? address : undefined;
     }
-    const local = group.toLowerCase().replaceAll(/[^a-z0-9._-]+/g, "-");
+    // No two names become one: whoever may make groups at the provider could take the name of another.
+    const local = group.toLowerCase().replaceAll(/[^a-z0-9._-]/g, (sign) => `+${sign.charCodeAt(0).toString(16)}`);
     return local === "" ? undefined : `${local}@${groupsDomain}`;
   }
 

@@ -10,10 +10,11 @@ import { pageSizeOf } from "../http/page-size.ts";
 import type { Database } from "../metadata/database.ts";
 import { all } from "../metadata/statement.ts";
 import { randomDigits } from "../names/identifiers.ts";
-import { parseMember } from "../names/members.ts";
+import { type Member, parseMember } from "../names/members.ts";
 import { userPrincipal } from "../names/principals.ts";
 import { organizationResource } from "../names/resources.ts";
 import { checkPassword, hashPassword, longestPassword, randomPassword, verifyPassword } from "./passwords.ts";
+import { type Administered, takeoverNeeds } from "./account-needs.ts";
 import type { SignInThrottle } from "./sign-in-throttle.ts";
 import {
   changePassword,
@@ -35,6 +36,7 @@ export interface PeopleRooms {
   access: AccessControl;
   throttle: SignInThrottle;
   organization(): string | Promise<string>;
+  administered: Administered;
 }
 
 export const emailShape = z
@@ -49,6 +51,7 @@ const password = z.string().max(longestPassword);
 export function userRoutes(rooms: PeopleRooms): ApiRoute[] {
   const { database } = rooms;
   const on = organizationNeeds(rooms);
+  const onUser = memberNeeds(rooms, userPrincipal);
   return [
     apiRoute({
       id: "berth.users.Create",
@@ -105,7 +108,7 @@ export function userRoutes(rooms: PeopleRooms): ApiRoute[] {
       method: "PATCH",
       path: `${users}/{email}`,
       body: z.strictObject({ displayName, disabled: z.boolean().optional() }),
-      needs: on("berth.users.update"),
+      needs: onUser("berth.users.update"),
       async handle({ path, body, now }, grant) {
         const change = {
           ...(body.displayName !== undefined && { displayName: body.displayName }),
@@ -122,7 +125,7 @@ export function userRoutes(rooms: PeopleRooms): ApiRoute[] {
       service,
       method: "DELETE",
       path: `${users}/{email}`,
-      needs: on("berth.users.delete"),
+      needs: onUser("berth.users.delete"),
       async handle({ path, now }, grant) {
         const email = (path.email as string).toLowerCase();
         const held = requireGrant(grant);
@@ -137,7 +140,7 @@ export function userRoutes(rooms: PeopleRooms): ApiRoute[] {
       method: "POST",
       path: `${users}/{email}:setPassword`,
       body: z.strictObject({ password: password.optional() }),
-      needs: on("berth.users.update"),
+      needs: onUser("berth.users.update"),
       async handle({ path, body, now }, grant) {
         const user = userFromRow(await requireUser(database, path.email as string));
         requireLocal(user);
@@ -232,6 +235,19 @@ export function organizationNeeds({ organization }: Pick<PeopleRooms, "organizat
   return (permission: Permission) => async (): Promise<Access[]> => [
     { permission, resource: organizationResource(await organization()), project: undefined },
   ];
+}
+
+/** The same for a user or a group of the path; for one that administers the organisation, that too. */
+export function memberNeeds(
+  rooms: Pick<PeopleRooms, "organization" | "administered">,
+  memberOf: (email: string) => Member,
+) {
+  const on = organizationNeeds(rooms);
+  return (permission: Permission) =>
+    async ({ path }: ApiCall): Promise<Access[]> => [
+      ...(await on(permission)()),
+      ...(await takeoverNeeds(rooms.administered, memberOf((path.email as string).toLowerCase()))),
+    ];
 }
 
 const maxPage = 500;

@@ -83,3 +83,23 @@ test("a check that throws gives its turn on", async () => {
   await expect(broken).rejects.toThrow("broken");
   expect(await throttle.verify("ann@example.com", "192.0.2.1", () => Promise.resolve(true))).toBe(true);
 });
+
+test("who comes from where nobody else waits is looked at, however many wait elsewhere", async () => {
+  const open = Promise.withResolvers<boolean>();
+  const crowd = Array.from({ length: 220 }, (_, i) =>
+    throttle.verify(`name-${i}`, `198.51.100.${i % 11}`, () => open.promise),
+  );
+  const own = throttle.verify("ann@example.com", "192.0.2.1", () => Promise.resolve(true));
+  expect(await own).toBe(true);
+  open.resolve(false);
+  const sent = await Promise.all(crowd);
+  // 200 wait at once; the last of the crowd went for the one who came alone.
+  expect(sent.filter((outcome) => outcome === false).length).toBe(199);
+});
+
+test("the networks of one IPv6 site are slowed down together, once they have failed as four would", () => {
+  for (let i = 0; i < 4 * failuresOfAddress; i++)
+    throttle.failed(`user-${i}`, `2001:db8:1:${(i % 1000).toString(16)}::1`);
+  expect(throttle.wait("new", "2001:db8:1:ffff::1")).toBe(1);
+  expect(throttle.wait("new", "2001:db8:2::1")).toBe(0);
+});

@@ -1,9 +1,11 @@
 import { LRUCache } from "lru-cache";
-import { clientNetwork } from "../http/client-network.ts";
+import { clientNetwork, siteOf } from "../http/client-network.ts";
 
 /** Failures of one name from one address, and of one address under all names, before it has to wait. */
 export const failuresOfName = 10;
 export const failuresOfAddress = 300;
+/** The same for an IPv6 site, which has 65,536 networks. */
+const failuresOfSite = 4 * failuresOfAddress;
 /** The first wait, in ms; each further failure doubles it. */
 const firstWait = 1000;
 const longestWait = 15 * 60_000;
@@ -19,10 +21,8 @@ const mostNews = 1000;
 
 export type FailureList = [name: string, address: string][];
 
-interface Line {
-  length: number;
-  last: Promise<void>;
-}
+/** Who waits for the look at a secret, the first being looked at; each is told whether it is its turn or whether it goes. */
+type Line = ((turn: "look" | "go") => void)[];
 
 interface Failures {
   count: number;
@@ -57,17 +57,15 @@ export class SignInThrottle {
     address: string,
     check: () => Promise<boolean>,
   ): Promise<boolean | { retryAfter: number }> {
-    const client = clientNetwork(address);
-    const line = this.#lines.get(client) ?? { length: 0, last: Promise.resolve() };
-    if (line.length >= longestLine || this.#waiting >= mostWaiting) return { retryAfter: 1 };
-    const turn = Promise.withResolvers<void>();
-    const before = line.last;
-    line.last = turn.promise;
-    line.length++;
+    const client = siteOf(address);
+    const line = this.#lines.get(client) ?? [];
+    if (line.length >= longestLine || (this.#waiting >= mostWaiting && !this.#makeRoom(line))) return { retryAfter: 1 };
+    const { promise, resolve } = Promise.withResolvers<"look" | "go">();
+    if (line.push(resolve) === 1) resolve("look");
     this.#waiting++;
     this.#lines.set(client, line);
+    if ((await promise) === "go") return { retryAfter: 1 };
     try {
-      await before;
       const retryAfter = this.wait(name, address);
       if (retryAfter > 0) return { retryAfter };
       const isRight = await check();
@@ -75,15 +73,26 @@ export class SignInThrottle {
       else this.failed(name, address);
       return isRight;
     } finally {
-      turn.resolve();
       this.#waiting--;
-      if (--line.length === 0) this.#lines.delete(client);
+      line.shift();
+      if (line.length === 0) this.#lines.delete(client);
+      else line[0]?.("look");
     }
+  }
+
+  /** Who comes last in the longest line goes, for one that would stand in a shorter. @returns whether there is room */
+  #makeRoom(line: Line): boolean {
+    let longest = line;
+    for (const each of this.#lines.values()) if (each.length > longest.length) longest = each;
+    if (longest.length <= line.length + 1) return false;
+    longest.pop()?.("go");
+    this.#waiting--;
+    return true;
   }
 
   /** How many seconds to wait before the next attempt; 0 if it may be made now. */
   wait(name: string, address: string): number {
-    const keys = [nameKey(name, address), clientNetwork(address)];
+    const keys = [nameKey(name, address), clientNetwork(address), siteOf(address)];
     const until = Math.max(...keys.map((key) => this.#failures.get(key)?.waitsUntil ?? 0));
     return Math.max(0, Math.ceil((until - this.#now()) / 1000));
   }
@@ -108,6 +117,8 @@ export class SignInThrottle {
   #failedOnce(name: string, address: string): void {
     this.#count(nameKey(name, address), failuresOfName);
     this.#count(clientNetwork(address), failuresOfAddress);
+    const site = siteOf(address);
+    if (site !== clientNetwork(address)) this.#count(site, failuresOfSite);
   }
 
   /** The name is known at this address; what others fail at there goes on counting. */

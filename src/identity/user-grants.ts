@@ -36,13 +36,13 @@ export function codeGrant(database: Database): GrantHandler {
     const code = taken !== undefined && "code" in taken ? taken.code : undefined;
     const isItsOwn = code?.clientId === client && code.redirectUri === form.get("redirect_uri");
     if (code === undefined || !isItsOwn || !provesChallenge(form.get("code_verifier") ?? "", code.codeChallenge)) {
-      throw new OAuthError("invalid_grant", "The code is not valid, was used before, or is another client's.");
+      throw invalidCode();
     }
     const { userId, scope } = code;
     const user = await requireUser(database, userId);
     const refresh = `1//${randomBytes(40).toString("base64url")}`;
     const expiresAt = now + refreshLifetime;
-    await database.write(saveRefreshToken, {
+    const isSaved = await database.write(saveRefreshToken, {
       hash: secretHash(refresh),
       userId,
       clientId: client,
@@ -52,11 +52,16 @@ export function codeGrant(database: Database): GrantHandler {
       now,
       expiresAt,
     });
+    if (!isSaved) throw invalidCode();
     return {
       ...(await tokensFor(issuer, user, { client, scope, refreshHash: secretHash(refresh), now })),
       refresh_token: refresh,
     };
   };
+}
+
+function invalidCode(): OAuthError {
+  return new OAuthError("invalid_grant", "The code is not valid, was used before, or is another client's.");
 }
 
 /** A code that comes twice was stolen, by the first or by the second: what it was given for ends. [RFC 6749 section 4.1.2] */

@@ -1,5 +1,5 @@
 import { type Actor, recordChange } from "../access/audit/audit-log.ts";
-import { type Retirement, retireMember } from "../access/policies.ts";
+import { requireOtherAdministrator, type Retirement, retireMember } from "../access/policies.ts";
 import { ApiError } from "../http/api-error.ts";
 import { bumpVersion } from "../metadata/freshness.ts";
 import { command } from "../metadata/database.ts";
@@ -85,7 +85,7 @@ interface UserChange {
   now: number;
 }
 
-/** @throws ApiError NOT_FOUND */
+/** @throws ApiError NOT_FOUND, FAILED_PRECONDITION for disabling the only administrator of the organisation */
 export const updateUser = command("identity.updateUser", function* (input: UserChange): Steps<User> {
   const row = yield* requireUser(input.email);
   const displayName = input.displayName ?? row.display_name;
@@ -95,12 +95,19 @@ export const updateUser = command("identity.updateUser", function* (input: UserC
   // Who is let in again signs in again.
   if (input.disabled === true) {
     yield* run("UPDATE users SET credentials_since = ? WHERE unique_id = ?", input.now, row.unique_id);
-    yield* run("DELETE FROM refresh_tokens WHERE user_id = ?", row.unique_id);
+    yield* endGrants(row.unique_id);
+    yield* requireOtherAdministrator(userPrincipal(row.email));
   }
   yield* bumpVersion("identity");
   yield* recordChange(input.actor, userResource(input.email), { displayName, disabled }, input.now);
   return { ...userFromRow(row), displayName, disabled };
 });
+
+/** Refresh tokens, and the codes that would become some. */
+function* endGrants(userId: string): Steps<void> {
+  yield* run("DELETE FROM refresh_tokens WHERE user_id = ?", userId);
+  yield* run("DELETE FROM authorization_codes WHERE user_id = ?", userId);
+}
 
 interface PasswordChange {
   email: string;
@@ -118,7 +125,7 @@ export const changePassword = command("identity.changePassword", function* (inpu
     input.now,
     id,
   );
-  yield* run("DELETE FROM refresh_tokens WHERE user_id = ?", id);
+  yield* endGrants(id);
   yield* bumpVersion("identity");
   yield* recordChange(input.actor, userResource(input.email), { change: "password" }, input.now);
 });
@@ -133,7 +140,7 @@ interface UserEnd extends Retirement {
 export const deleteUser = command("identity.deleteUser", function* (input: UserEnd) {
   const { unique_id: id, email } = yield* requireUser(input.email);
   yield* run("UPDATE users SET deleted_at = ?, password_hash = NULL WHERE unique_id = ?", input.now, id);
-  yield* run("DELETE FROM refresh_tokens WHERE user_id = ?", id);
+  yield* endGrants(id);
   const member = userPrincipal(email);
   yield* retireMember(member, id, input);
   yield* run("DELETE FROM group_members WHERE member = ?", member);

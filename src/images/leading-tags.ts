@@ -4,8 +4,10 @@ import { findRepositoryId } from "./repository.ts";
 
 /** How far is looked: indexes in one another and subjects of referrers, manifests at each step, tags in all. */
 const maxDepth = 5;
-const maxManifests = 100;
-const maxTags = 1000;
+const maxManifests = 10_000;
+const maxTags = 10_000;
+/** Manifests of one statement. */
+const chunk = 500;
 
 /** What is reached from a tag: a manifest by its digest, or a layer or config of one. */
 export interface Reached {
@@ -33,22 +35,6 @@ export function leadingTags(database: Database, place: RepositoryPlace, reached:
   );
 }
 
-/** The tags of a repository, the first of them in byte order, and whether those are all. */
-export function firstTags(
-  database: Database,
-  { registryId, name }: RepositoryPlace,
-): Promise<{ tags: string[]; areAll: boolean }> {
-  return database.read(
-    (function* () {
-      const repository = yield* findRepositoryId(registryId, name);
-      if (repository === undefined) return { tags: [], areAll: true };
-      const sql = "SELECT name FROM tags WHERE repository_id = ? ORDER BY name LIMIT ?";
-      const rows = yield* all<{ name: string }>(sql, repository, maxTags + 1);
-      return { tags: rows.slice(0, maxTags).map((row) => row.name), areAll: rows.length <= maxTags };
-    })(),
-  );
-}
-
 function* manifestsOf(repository: number, store: string, { kind, digest }: Reached): Steps<number[]> {
   if (kind === "manifest") {
     const sql = "SELECT id FROM manifests WHERE repository_id = ? AND digest = ?";
@@ -70,24 +56,24 @@ function* tagsAbove(manifests: number[]): Steps<string[]> {
   const seen = new Set<number>();
   const tags = new Set<string>();
   let level = manifests;
-  for (let depth = 0; level.length > 0 && depth < maxDepth && tags.size < maxTags; depth++) {
+  for (let depth = 0; level.length > 0 && depth < maxDepth; depth++) {
     for (const id of level) seen.add(id);
-    const { marks, padded } = inList(level);
-    const named = yield* all<{ name: string }>(
-      `SELECT name FROM tags WHERE manifest_id IN (${marks}) LIMIT ?`,
-      ...padded,
-      maxTags,
-    );
-    for (const { name } of named) tags.add(name);
-    const above = yield* all<{ id: number }>(
-      `SELECT parent_id AS id FROM manifest_children WHERE child_id IN (${marks})
-       UNION SELECT s.id FROM manifests m JOIN manifests s ON s.repository_id = m.repository_id AND s.digest = m.subject_digest
-         WHERE m.id IN (${marks}) LIMIT ?`,
-      ...padded,
-      ...padded,
-      maxManifests,
-    );
-    level = above.map(({ id }) => id).filter((id) => !seen.has(id));
+    const above = new Set<number>();
+    for (let at = 0; at < level.length && tags.size < maxTags; at += chunk) {
+      const { marks, padded } = inList(level.slice(at, at + chunk));
+      const sql = `SELECT name FROM tags WHERE manifest_id IN (${marks}) LIMIT ?`;
+      for (const { name } of yield* all<{ name: string }>(sql, ...padded, maxTags)) tags.add(name);
+      const parents = yield* all<{ id: number }>(
+        `SELECT parent_id AS id FROM manifest_children WHERE child_id IN (${marks})
+         UNION SELECT s.id FROM manifests m JOIN manifests s ON s.repository_id = m.repository_id AND s.digest = m.subject_digest
+           WHERE m.id IN (${marks}) LIMIT ?`,
+        ...padded,
+        ...padded,
+        maxManifests,
+      );
+      for (const { id } of parents) if (!seen.has(id)) above.add(id);
+    }
+    level = [...above].slice(0, maxManifests);
   }
   return [...tags];
 }

@@ -86,10 +86,11 @@ async function visibleNames(
   const { access, database } = call.rooms;
   if (isWhole) return database.read(repositoryNames(registry, last, limit));
   const owner = ownerOf(call);
+  const isAllowed = access.questions(owner);
   const visible: string[] = [];
   for (let after = last; visible.length < limit;) {
     const names = await database.read(repositoryNames(registry, after, chunk));
-    for (const name of names) if (await access.isAllowed(owner, listing(registry, name))) visible.push(name);
+    for (const name of names) if (await isAllowed(listing(registry, name))) visible.push(name);
     if (names.length < chunk) break;
     after = names.at(-1) as string;
   }

@@ -7,7 +7,7 @@ import { type IdleLimit, readBody } from "../http/body.ts";
 import type { TokenAccess } from "../identity/registry-tokens.ts";
 import { bucketName } from "../names/buckets.ts";
 import { anonymous } from "../names/principals.ts";
-import type { ProjectId, RepositoryName } from "../names/reference.ts";
+import type { ProjectId } from "../names/reference.ts";
 import { projectResource, repositoryResource, type ResourceName } from "../names/resources.ts";
 import { ensureRegistry } from "../projects/registries.ts";
 import { actorOf } from "../access/audit/audit-log.ts";
@@ -93,7 +93,7 @@ async function grantedActions(call: RegistryCall, scope: Scope): Promise<string[
   if (pushes) await preparePush(call, project, resource);
   const granted: string[] = [];
   for (const action of scope.actions) {
-    if (await isGranted(call, { action, name: scope.name, project, resource })) granted.push(action);
+    if (await isGranted(call, { action, project, resource })) granted.push(action);
   }
   // To some clients the exchange alone tells whether they may push.
   if (pushes && !granted.includes("push")) {
@@ -105,12 +105,11 @@ async function grantedActions(call: RegistryCall, scope: Scope): Promise<string[
 
 interface AskedAction {
   action: string;
-  name: string;
   project: ProjectId;
   resource: ResourceName;
 }
 
-async function isGranted(call: RegistryCall, { action, name, project, resource }: AskedAction): Promise<boolean> {
+async function isGranted(call: RegistryCall, { action, project, resource }: AskedAction): Promise<boolean> {
   const { access } = call.rooms;
   const { caller } = call.identity;
   const accessesOf = (permissions: readonly Permission[]): Access[] =>
@@ -121,8 +120,7 @@ async function isGranted(call: RegistryCall, { action, name, project, resource }
     if (held.every(Boolean)) return !isRefusal(await access.authorize(caller, accesses, call.call));
     const [get] = accesses as [Access];
     const isPull = get.permission === "storage.objects.get" && withinBounds(caller, get.permission, resource);
-    if (isPull && action === "pull" && (await mayPullSome(call, { name: name as RepositoryName, project }, get)))
-      return true;
+    if (isPull && action === "pull" && (await mayPullSome(call, get))) return true;
   }
   // A denial, for the audit log.
   await access.authorize(caller, accessesOf(actionNeeds(action)[0] ?? []), call.call);

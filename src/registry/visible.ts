@@ -17,6 +17,7 @@ export async function visibleChildren(call: RepositoryCall): Promise<string[]> {
   const listing = (resource: string): Access => ({ permission: "storage.objects.list", resource, project });
   const below = listing(repositoryResource(registry.bucket, `${name}/*`));
   if ((await rooms.access.reach(owner, below)) === "all") return listChildren(repository);
+  const isAllowed = rooms.access.questions(owner);
   const prefix = `${name}/`;
   const segments = new Set<string>();
   for (let after = prefix; ;) {
@@ -26,8 +27,7 @@ export async function visibleChildren(call: RepositoryCall): Promise<string[]> {
       after = each;
       const segment = each.slice(prefix.length).split("/", 1)[0] as string;
       if (segments.has(segment)) continue;
-      if (await rooms.access.isAllowed(owner, listing(repositoryResource(registry.bucket, each))))
-        segments.add(segment);
+      if (await isAllowed(listing(repositoryResource(registry.bucket, each)))) segments.add(segment);
     }
     if (names.length < chunk) return [...segments].sort();
   }

@@ -5,7 +5,7 @@ import { roleRoutes } from "../access/iam/role-routes.ts";
 import { RequestQuota } from "../http/request-quota.ts";
 import { Roles } from "../access/iam/roles.ts";
 import { Policies, readPolicy } from "../access/policies.ts";
-import { serviceAccountPrincipal } from "../names/principals.ts";
+import { allAuthenticatedUsers, allUsers, type Member } from "../names/members.ts";
 import { organizationResource, type ResourceName } from "../names/resources.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { FilesystemStore } from "../blobs/filesystem.ts";
@@ -158,19 +158,20 @@ export function openRooms(
   };
   const findHost = (name: string) => hosts.all().find((host) => host.name === name);
   const findProject = projectFinder(projects);
-  const peopleRooms = { database, access, throttle, organization: () => projects.organization() };
   const egress = openEgress(settings);
   const providers = settings.signInProviders.map(
     (provider) => new ProviderClient(openProvider(provider), egress, Date.now),
   );
   const providerNames = providers.map(({ provider }) => provider.name);
   const signInRooms = { database, access, ownTokens, throttle, providerNames };
-  const administered = async (email: string): Promise<ResourceName | undefined> => {
+  const administered = async (member: Member): Promise<ResourceName | undefined> => {
     const resource = organizationResource(await projects.organization());
-    const identities = await memberships.of(serviceAccountPrincipal(email));
+    // What everybody has makes nobody an administrator.
+    const identities = (await memberships.of(member)).difference(new Set([allUsers, allAuthenticatedUsers]));
     const bindings = (await database.read(readPolicy(resource)))?.bindings ?? [];
-    return bindings.some(({ members }) => members.some((member) => identities.has(member))) ? resource : undefined;
+    return bindings.some(({ members }) => members.some((each) => identities.has(each))) ? resource : undefined;
   };
+  const peopleRooms = { database, access, throttle, organization: () => projects.organization(), administered };
   const accountRooms = { database, findProject, issuer, administered };
   const storageRooms = { ...policyRooms, projects, registries, findHost };
   const cache = new ContentCache(settings.cacheSize);
@@ -186,7 +187,7 @@ export function openRooms(
     ...roleRoutes({ database, findProject }),
     ...accountRoutes(accountRooms),
     ...accountPolicyRoutes({ ...policyRooms, ...accountRooms }, () => projects.organization()),
-    ...credentialsRoutes({ ...accountRooms, access, memberships, accessTokens, signingKeys }),
+    ...credentialsRoutes({ ...accountRooms, access, memberships, standing, accessTokens, signingKeys }),
     ...stsRoutes({
       database,
       standing,

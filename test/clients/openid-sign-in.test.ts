@@ -108,7 +108,7 @@ test("a person signs in, and is in the groups that the provider names", async ()
   expect(await info.json()).toMatchObject({ email: "ann@example.com" });
   expect(await projectsSeenBy(tokens)).toEqual([]);
   const policy = await mustCall<{ bindings: object[] }>(berth, "POST", "/v1/projects/my-project:getIamPolicy", {});
-  const viewer = { role: "roles/viewer", members: ["group:dev-ops@corp.example.com"] };
+  const viewer = { role: "roles/viewer", members: ["group:dev+20ops@corp.example.com"] };
   const bindings = [...policy.bindings, viewer];
   await mustCall(berth, "POST", "/v1/projects/my-project:setIamPolicy", { policy: { ...policy, bindings } });
   expect(await projectsSeenBy(tokens)).toEqual(["my-project"]);
@@ -229,5 +229,5 @@ test("every change that a sign-in makes is in the audit log", async () => {
     filter: 'protoPayload.methodName="berth.signin.Callback"',
   });
   expect(JSON.stringify(entries)).toContain("ann@example.com");
-  expect(JSON.stringify(entries)).toContain("dev-ops@corp.example.com");
+  expect(JSON.stringify(entries)).toContain("dev+20ops@corp.example.com");
 });

@@ -73,3 +73,22 @@ test("for others they are there", async () => {
   const reply = await berth.fetch("/v2/my-project/tags/list");
   expect(((await reply.json()) as { child: string[] }).child).toEqual(["app", "secret", "team"]);
 });
+
+test("a layer that hundreds of images share is read with the one tag that is allowed", async () => {
+  const repository = "my-project/based";
+  const config = await pushBlob(berth, repository, "{}", "application/octet-stream");
+  const base = await pushBlob(berth, repository, "the base", "application/octet-stream");
+  for (let i = 0; i < 130; i++) {
+    const annotations = { number: String(i) };
+    await pushManifest(berth, repository, { mediaType, config, layers: [base], annotations }, `v${i}`);
+  }
+  const picky = await makeAccount(berth, "picky");
+  const expression = `resource.name == "${objects}/based:v129"`;
+  await bindOnBucket(berth, bucket, bindingOf("roles/storage.objectViewer", picky.email, expression));
+  const status = async (path: string): Promise<number> =>
+    (await fetch(`${berth.url}/v2/${repository}/${path}`, { headers: { authorization: basic(picky.key) } })).status;
+  const layer = `blobs/${base.digest}`;
+  expect([await status("manifests/v129"), await status(layer), await status("manifests/v128")]).toEqual([
+    200, 200, 403,
+  ]);
+});

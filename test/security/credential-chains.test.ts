@@ -105,6 +105,22 @@ test.each([
   expect([await sees(first), await sees(second), (await asBot(second)).status]).toEqual([401, 401, 401]);
 });
 
+test.each([
+  ["unused", (email: string) => call("POST", `/berth/v1/users/${email}:setPassword`, { password: `${password} 2` })],
+  [
+    "over",
+    async (email: string) => {
+      await call("PATCH", `/berth/v1/users/${email}`, { disabled: true });
+      await call("PATCH", `/berth/v1/users/${email}`, { disabled: false });
+    },
+  ],
+] as const)("a code that was kept back is nothing once the sign-in is %s", async (name, end) => {
+  const { email } = await signedIn(name);
+  const code = await codeOf(email);
+  await end(email);
+  expect((await redeem(code)).status).toBe(400);
+});
+
 test("who is let in again signs in again", async () => {
   const { access_token, refresh_token, email } = await signedIn("back");
   await call("PATCH", `/berth/v1/users/${email}`, { disabled: true });

@@ -4,6 +4,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Account, makeAccount } from "../harness/accounts.ts";
 import { type Berth, startBerth, until } from "../harness/berth.ts";
+import { bind, bindingOf } from "../harness/bindings.ts";
 import { basic } from "../harness/caller.ts";
 import { mustCall } from "../harness/federation.ts";
 import { pushBlob, pushManifest } from "../harness/registry.ts";
@@ -31,7 +32,7 @@ let berth: Berth;
 let robot: Account;
 
 beforeAll(async () => {
-  berth = await startBerth();
+  berth = await startBerth({ args: ["--trusted-proxies", "127.0.0.1"] });
   robot = await makeAccount(berth, "robot");
   const config = await pushBlob(berth, repository, "{}", "application/vnd.oci.empty.v1+json");
   const mediaType = "application/vnd.oci.image.manifest.v1+json";
@@ -181,6 +182,66 @@ describe("reads", () => {
     });
     expect(await reads(adminEmail)).toEqual([]);
   });
+
+  test("are entries where the organisation asks, whomever a project exempts; and the exemption is an entry itself", async () => {
+    const { organizations } = await mustCall<{ organizations: { name: string }[] }>(
+      berth,
+      "POST",
+      "/v1/organizations:search",
+      {},
+    );
+    const path = `/v1/${organizations[0]?.name}`;
+    const policy = await mustCall<object>(berth, "POST", `${path}:getIamPolicy`, {});
+    const auditConfigs = [{ service: "allServices", auditLogConfigs: [{ logType: "DATA_READ" }] }];
+    await mustCall(berth, "POST", `${path}:setIamPolicy`, { policy: { ...policy, auditConfigs } });
+    await setAudit([]);
+    const before = (await reads(adminEmail)).length;
+    const exempted = [{ logType: "DATA_READ", exemptedMembers: [`serviceAccount:${adminEmail}`] }];
+    await setAudit(exempted);
+    expect((await pull(berth.key, "v1")).status).toBe(200);
+    expect((await reads(adminEmail)).length).toBeGreaterThan(before);
+    const changes = await entries('protoPayload.methodName:"SetIamPolicy"', { orderBy: "timestamp desc" });
+    expect(JSON.stringify(changes[0])).toContain(JSON.stringify(exempted));
+    await mustCall(berth, "POST", `${path}:setIamPolicy`, {
+      policy: { ...policy, auditConfigs: [], etag: undefined },
+    });
+  });
+});
+
+test("who guesses is an entry, however many strangers ask for what is not theirs at the same time", async () => {
+  const from = (address: string): Record<string, string> => ({ "x-forwarded-for": address });
+  for (let i = 0; i < 1300; i++) {
+    await fetch(`${berth.url}/v2/my-project/flood-${i}/manifests/v1`, { headers: from("198.51.100.9") });
+  }
+  const key = JSON.parse(robot.key) as { private_key_id: string };
+  const wrong = JSON.stringify({ ...key, private_key_id: "0".repeat(40) });
+  const reply = await fetch(`${berth.url}/v2/`, { headers: { ...from("203.0.113.7"), authorization: basic(wrong) } });
+  expect(reply.status).toBe(401);
+  const { organizations } = await mustCall<{ organizations: { name: string }[] }>(
+    berth,
+    "POST",
+    "/v1/organizations:search",
+    {},
+  );
+  const organization = organizations[0]?.name as string;
+  await bind(berth, `/v1/${organization}`, bindingOf("roles/logging.viewer", adminEmail));
+  const found = await entries('protoPayload.requestMetadata.callerIp="203.0.113.7"', { resourceNames: [organization] });
+  expect(found.length).toBe(1);
+});
+
+test("one entry among thousands is found, in whatever block it stands", async () => {
+  const database = new Database(join(berth.data, "berth.db"));
+  const insert = database.prepare(
+    `INSERT INTO audit_log (at, principal, method, resource, request_id, client_address, detail, log, project_id, authorization)
+       VALUES (?, '', ?, '//x', '', '', '{}', 'activity', 'my-project', '[]')`,
+  );
+  database.transaction(() => {
+    for (let i = 0; i < 9000; i++) insert.run(Date.now() + i, i === 5001 ? "Needle" : "Hay");
+  })();
+  database.close();
+  for (const orderBy of ["timestamp asc", "timestamp desc"]) {
+    expect((await entries('protoPayload.methodName="Needle"', { orderBy })).length).toBe(1);
+  }
 });
 
 describe("looking for entries", () => {

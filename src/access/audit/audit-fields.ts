@@ -5,6 +5,8 @@ import type { SqlValue } from "../../metadata/statement.ts";
 export interface AuditCondition {
   sql: string;
   params: SqlValue[];
+  /** What it asks of the time alone, where nothing outside of that is an answer. */
+  time?: AuditCondition;
 }
 
 /** Fields that a filter may name, with the column or expression that holds each. */
@@ -69,7 +71,8 @@ function timeCondition(operator: string, value: string): AuditCondition {
   const at = Date.parse(value);
   if (Number.isNaN(at)) throw invalid(`timestamp: "${value.slice(0, 60)}" is no time in RFC 3339`);
   if (!orders.has(operator)) throw invalid(`timestamp: the operator ${operator} is not for times`);
-  return { sql: `at ${operator} ?`, params: [at] };
+  const condition = { sql: `at ${operator} ?`, params: [at] };
+  return { ...condition, time: condition };
 }
 
 function severityCondition(operator: string, value: string): AuditCondition {
@@ -109,13 +112,20 @@ function textCondition(name: string, column: string, operator: string, value: st
   if (operator === ":") return { sql: `instr(lower(${column}), lower(?)) > 0`, params: [value] };
   if (operator !== "=" && operator !== "!=")
     throw invalid(`${name}: the operator ${operator} is for times and numbers only`);
-  const negated = operator === "!=" ? "NOT " : "";
+  if (operator === "!=") {
+    const { sql, params } = textCondition(name, column, "=", value);
+    return { sql: `NOT coalesce(${sql}, 0)`, params };
+  }
   if (name.endsWith("principalemail")) {
-    return { sql: `${negated}principal IN (?, ?)`, params: [`user:${value}`, `serviceAccount:${value}`] };
+    return { sql: `principal IN (?, ?)`, params: [`user:${value}`, `serviceAccount:${value}`] };
   }
   if (name.endsWith("resourcename"))
-    return { sql: `${negated}(resource = ? OR resource LIKE '//%/' || ?)`, params: [value, value] };
-  return { sql: `${negated}${column} = ?`, params: [value] };
+    // As Google writes it, without the service in front.
+    return {
+      sql: `(resource = ? OR (resource LIKE '//%' AND substr(resource, 3 + instr(substr(resource, 3), '/')) = ?))`,
+      params: [value, value],
+    };
+  return { sql: `${column} = ?`, params: [value] };
 }
 
 /** `projects/P/logs/cloudaudit.googleapis.com%2Factivity`, or the end of it. */

@@ -57,6 +57,14 @@ test.each([
   ['protoPayload.methodName = "GetThing" protoPayload.authenticationInfo.principalEmail:"bob"', "refused"],
   ['protoPayload.methodName="GetThing" AND timestamp>="1970-01-01T00:00:03Z"', "refused"],
   ["timestamp<1970-01-01T00:00:02Z", "made"],
+  ["timestamp < 1970-01-01T00:00:02Z", "made"],
+  ['timestamp >= "1970-01-01T00:00:02Z" AND timestamp < 1970-01-01T00:00:04Z', "read refused"],
+  ["NOT severity=ERROR -- the rest\n# and no more", "made read purged"],
+  ["-timestamp<1970-01-01T00:00:02Z", "read refused purged"],
+  ['NOT protoPayload.status.code=7 AND NOT resource.labels.project_id="q"', "made read purged"],
+  ['protoPayload.resourceName="things/%"', ""],
+  ['protoPayload.resourceName="things/made"', "made"],
+  ['protoPayload.resourceName="made"', ""],
   ['protoPayload.methodName="Purge" OR protoPayload.methodName="CreateThing"', "made purged"],
   ['protoPayload.methodName=("Purge" OR "CreateThing")', "made purged"],
   // OR binds closer than AND.
@@ -147,4 +155,12 @@ test("whatever comes in, it is refused or it is SQL", () => {
     ),
     { numRuns: 3000 },
   );
+});
+
+test.each([
+  ["more than 5 texts without a field", "a b c d e f"],
+  ["more than 50 comparisons", Array.from({ length: 51 }, () => "-severity=INFO").join(" ")],
+  ["is no value", "severity=-x"],
+])("what would cost too much, or was not understood, is refused: %s", (message, filter) => {
+  expect(() => parseAuditFilter(filter)).toThrow(message);
 });

@@ -4,6 +4,8 @@ import { type AuditCondition, comparison, freeText } from "./audit-fields.ts";
 
 const maxFilter = 20_000;
 const maxTerms = 50;
+/** Texts that stand anywhere: each reads all of every entry. */
+const maxTexts = 5;
 const maxDepth = 20;
 
 /**
@@ -24,7 +26,7 @@ type Token = { kind: "word" | "text"; value: string; at: number } | { kind: "sig
 
 /** Signs, texts in quotes, words; `#`, `--` and what follows on the line are comments. */
 const token =
-  /\s*(?:(--[^\n]*)|(>=|<=|!=|=~|!~|=|:|<|>|\(|\)|,)|"((?:[^"\\]|\\.)*)"|(-(?=[\s("A-Za-z]))|([^\s"()=<>!:,]+))/y;
+  /\s*(?:((?:--|#)[^\n]*)|(>=|<=|!=|=~|!~|=|:|<|>|\(|\)|,)|"((?:[^"\\]|\\.)*)"|(-(?=[\s("A-Za-z]))|([^\s"()=<>!:,]+))/y;
 
 function tokensOf(text: string): Token[] {
   const tokens: Token[] = [];
@@ -34,13 +36,14 @@ function tokensOf(text: string): Token[] {
     token.lastIndex = at;
     const match = token.exec(text);
     if (match === null) throw invalid(`"${text.slice(at).trim().slice(0, 60)}" cannot be read`);
-    const [, comment, sign, quoted, minus, word] = match;
+    const [all, comment, sign, quoted, minus, word] = match;
+    const start = at + all.length - all.trimStart().length;
     if (comment !== undefined) continue;
-    if (sign !== undefined) tokens.push({ kind: "sign", value: sign, at });
-    else if (minus !== undefined) tokens.push({ kind: "word", value: "NOT", at });
-    else if (quoted !== undefined) tokens.push({ kind: "text", value: quoted.replaceAll(/\\(.)/g, "$1"), at });
-    else tokens.push({ kind: "word", value: word as string, at });
-    if (quoted !== undefined || word !== undefined) terms++;
+    if (sign !== undefined) tokens.push({ kind: "sign", value: sign, at: start });
+    else if (minus !== undefined) tokens.push({ kind: "sign", value: "-", at: start });
+    else if (quoted !== undefined) tokens.push({ kind: "text", value: quoted.replaceAll(/\\(.)/g, "$1"), at: start });
+    else tokens.push({ kind: "word", value: word as string, at: start });
+    if (quoted !== undefined || word !== undefined || minus !== undefined) terms++;
     if (terms > 2 * maxTerms) throw invalid(`more than ${maxTerms} comparisons`);
   }
   return tokens;
@@ -51,6 +54,7 @@ const operators = new Set([">=", "<=", "!=", "=~", "!~", "=", ":", "<", ">"]);
 class Parser {
   readonly #tokens: readonly Token[];
   #next = 0;
+  #texts = 0;
 
   constructor(tokens: readonly Token[]) {
     this.#tokens = tokens;
@@ -86,7 +90,7 @@ class Parser {
 
   #factor(depth: number): AuditCondition {
     if (depth > maxDepth) throw invalid(`more than ${maxDepth} parentheses or NOTs in one another`);
-    if (this.#skip("word", "NOT")) return not(this.#factor(depth + 1));
+    if (this.#skip("word", "NOT") || this.#skip("sign", "-")) return not(this.#factor(depth + 1));
     if (this.#skip("sign", "(")) {
       const inner = this.conjunction(depth + 1);
       if (!this.#skip("sign", ")")) throw invalid("a parenthesis is not closed");
@@ -96,7 +100,10 @@ class Parser {
     if (left.kind === "sign") throw invalid(`"${left.value}" has nothing before it`);
     if (left.kind === "word" && left.value === "log_id" && this.#skip("sign", "(")) return this.#logId();
     const operator = this.#tokens[this.#next];
-    if (operator?.kind !== "sign" || !operators.has(operator.value)) return freeText(left.value);
+    if (operator?.kind !== "sign" || !operators.has(operator.value)) {
+      if (++this.#texts > maxTexts) throw invalid(`more than ${maxTexts} texts without a field`);
+      return freeText(left.value);
+    }
     this.#next++;
     return this.#compared(left.value, operator.value);
   }
@@ -158,11 +165,17 @@ function join(parts: readonly AuditCondition[], by: string): AuditCondition {
   const [only] = parts;
   if (parts.length === 1 && only !== undefined) return only;
   const params: SqlValue[] = parts.flatMap((part) => part.params);
-  return { sql: parts.map(({ sql }) => `(${sql})`).join(by), params };
+  const times = by === " AND " ? parts.flatMap(({ time }) => time ?? []) : [];
+  return {
+    sql: parts.map(({ sql }) => `(${sql})`).join(by),
+    params,
+    ...(times.length > 0 && { time: join(times, by) }),
+  };
 }
 
 function not({ sql, params }: AuditCondition): AuditCondition {
-  return { sql: `NOT (${sql})`, params };
+  // What an entry has not got is not equal to anything.
+  return { sql: `NOT coalesce(${sql}, 0)`, params };
 }
 
 export function invalid(message: string): ApiError {

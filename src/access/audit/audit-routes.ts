@@ -1,12 +1,13 @@
 import { z } from "zod";
 import { ApiError } from "../../http/api-error.ts";
 import type { Database } from "../../metadata/database.ts";
-import { all, type SqlValue, type Steps } from "../../metadata/statement.ts";
+import { all, first, type SqlValue, type Steps } from "../../metadata/statement.ts";
 import type { ProjectId } from "../../names/reference.ts";
 import { organizationResource, projectResource } from "../../names/resources.ts";
 import type { Access, Grant } from "../access-control.ts";
 import { type ApiRoute, apiRoute, requireGrant } from "../api-route.ts";
 import type { Permission } from "../permissions.ts";
+import type { AuditCondition } from "./audit-fields.ts";
 import { parseAuditFilter } from "./audit-filter.ts";
 import { auditColumns, type AuditRow, viewEntry } from "./audit-view.ts";
 
@@ -59,15 +60,17 @@ export function auditRoutes(rooms: AuditRooms): ApiRoute[] {
         const scope = await scopeOf(rooms, body.resourceNames, requireGrant(grant));
         const ascending = !/^timestamp desc$/i.test((body.orderBy ?? "timestamp asc").trim());
         const size = Math.min(Math.max(body.pageSize ?? 50, 1), maxPage);
-        const rows = await rooms.database.read(
-          selectEntries(scope, body.filter ?? "", { ascending, after: readToken(body.pageToken), limit: size + 1 }),
-        );
+        const { rows, next } = await searchEntries(rooms.database, scope, body.filter ?? "", {
+          ascending,
+          after: readToken(body.pageToken),
+          limit: size + 1,
+        });
         const shown = rows.slice(0, size);
-        const last = shown.at(-1);
+        const last = rows.length > size ? shown.at(-1) : next;
         const organization = await rooms.organization();
         return {
           ...(shown.length > 0 && { entries: shown.map((row) => viewEntry(row, organization)) }),
-          ...(rows.length > size && last !== undefined && { nextPageToken: `${last.at}.${last.id}` }),
+          ...(last !== undefined && { nextPageToken: `${last.at}.${last.id}` }),
         };
       },
     }),
@@ -137,30 +140,69 @@ async function scopeOf(rooms: AuditRooms, names: readonly string[], grant: Grant
 /** An entry's place in the order of time. */
 type Place = Pick<AuditRow, "at" | "id">;
 
+/** Entries that are looked at in one go, and for how long for one page, in ms: others get their turn in between. */
+const block = 2000;
+const longestSearch = 2000;
+
+interface Listing {
+  ascending: boolean;
+  /** The last entry seen, in the direction of the listing. */
+  after: Place | undefined;
+  limit: number;
+}
+
 /**
- * Entries in the order of time, in which the indexes stand: of a long log only what is shown is read.
- * @param after the last entry seen, in the direction of the listing
+ * Entries in the order of time, in which the indexes stand: of a long log only what is shown is read. Where few of many
+ * match, a page may end before it is full.
  */
-function* selectEntries(
+async function searchEntries(
+  database: Database,
   scope: Scope,
   filter: string,
-  { ascending, after, limit }: { ascending: boolean; after: Place | undefined; limit: number },
-): Steps<AuditRow[]> {
+  { ascending, after, limit }: Listing,
+): Promise<{ rows: AuditRow[]; next: Place | undefined }> {
   const condition = parseAuditFilter(filter);
+  const until = performance.now() + longestSearch;
+  const rows: AuditRow[] = [];
+  for (let from = after; ;) {
+    const found = await database.read(
+      selectBlock(scope, condition, { ascending, after: from, limit: limit - rows.length }),
+    );
+    rows.push(...found.rows);
+    if (rows.length === limit) return { rows, next: rows.at(-1) };
+    if (found.end === undefined) return { rows, next: undefined };
+    from = found.end;
+    if (performance.now() > until) return { rows, next: from };
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** What matches in the next block of entries, and where the block ends if more follow. */
+function* selectBlock(
+  scope: Scope,
+  condition: AuditCondition,
+  { ascending, after, limit }: Listing,
+): Steps<{ rows: AuditRow[]; end: Place | undefined }> {
   const ofProjects = scope.projects.map(() => "(project_id = ? AND at >= ?)").join(" OR ") || "1 = 0";
   const inScope = scope.organization ? "1 = 1" : `(${ofProjects})`;
-  const params: SqlValue[] = scope.organization ? [] : scope.projects.flatMap(({ id, since }) => [id, since]);
   const [further, direction] = ascending ? [">", "ASC"] : ["<", "DESC"];
   const from = after === undefined ? "1 = 1" : `at ${further}= ? AND (at, id) ${further} (?, ?)`;
-  return yield* all<AuditRow>(
-    `SELECT ${auditColumns} FROM audit_log WHERE ${inScope} AND (${condition.sql}) AND ${from}
-       ${scope.isPrivate ? "" : "AND log <> 'data_access'"}
-       ORDER BY at ${direction}, id ${direction} LIMIT ?`,
+  const order = `ORDER BY at ${direction}, id ${direction}`;
+  const source = `FROM audit_log WHERE ${inScope} AND ${from} AND (${condition.time?.sql ?? "1 = 1"})
+    ${scope.isPrivate ? "" : "AND log <> 'data_access'"} ${order}`;
+  const params: SqlValue[] = [
+    ...(scope.organization ? [] : scope.projects.flatMap(({ id, since }) => [id, since])),
+    ...(after === undefined ? [] : [after.at, after.at, after.id]),
+    ...(condition.time?.params ?? []),
+  ];
+  const rows = yield* all<AuditRow>(
+    `SELECT * FROM (SELECT ${auditColumns} ${source} LIMIT ${block}) AS entries WHERE ${condition.sql} ${order} LIMIT ?`,
     ...params,
     ...condition.params,
-    ...(after === undefined ? [] : [after.at, after.at, after.id]),
     limit,
   );
+  const end = yield* first<Place>(`SELECT at, id ${source} LIMIT 1 OFFSET ${block - 1}`, ...params);
+  return { rows, end };
 }
 
 function readToken(token: string | undefined): Place | undefined {
@@ -173,20 +215,23 @@ function readToken(token: string | undefined): Place | undefined {
 /** All entries, a line each, read piece by piece as the client takes them. */
 function lines(rooms: AuditRooms, scope: Scope, filter: string): ReadableStream<Uint8Array> {
   let after: Place | undefined;
+  const listing = (from: Place | undefined): Listing => ({ ascending: true, after: from, limit: exportChunk });
   const encoder = new TextEncoder();
   return new ReadableStream({
     async pull(controller) {
-      const rows = await rooms.database.read(
-        selectEntries(scope, filter, { ascending: true, after, limit: exportChunk }),
-      );
+      let { rows, next } = await searchEntries(rooms.database, scope, filter, listing(after));
+      // A stream that is given nothing is not asked again.
+      while (rows.length === 0 && next !== undefined) {
+        ({ rows, next } = await searchEntries(rooms.database, scope, filter, listing(next)));
+      }
       const organization = await rooms.organization();
       if (rows.length > 0) {
         controller.enqueue(
           encoder.encode(rows.map((row) => `${JSON.stringify(viewEntry(row, organization))}\n`).join("")),
         );
       }
-      after = rows.at(-1);
-      if (rows.length < exportChunk) controller.close();
+      after = next;
+      if (next === undefined) controller.close();
     },
   });
 }

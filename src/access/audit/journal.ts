@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import type { Database } from "../../metadata/database.ts";
+import { clientNetwork } from "../../http/client-network.ts";
 import { anonymous } from "../../names/principals.ts";
 import type { ResourceName } from "../../names/resources.ts";
 import type { Access, Refusal } from "../access-control.ts";
@@ -8,11 +9,11 @@ import { type Actor, actorFor, type AuditEntry, recordEntries } from "./audit-lo
 
 /** How often the entries go to the database, in ms. */
 const flushEach = 5000;
-/** Different entries kept between two flushes; what comes beyond is counted in one entry. */
+/** Different reads kept between two flushes, and four times as many denials; what comes beyond is counted in one entry. */
 export const maxPending = 1000;
 
 /**
- * Different denials of one caller, all unknown ones together: so many at once, and then one each so many ms. What comes
+ * Different denials of one caller, of all unknown ones of one network together: so many at once, and then one each so many ms. What comes
  * beyond is counted in one entry, at most each minute: whoever asks for ever new names is a thousand rows and then ten
  * thousand a day, some megabytes, however fast.
  */
@@ -39,6 +40,7 @@ export class AuditJournal {
   /** Counts what there was no room for, since when. */
   readonly #overflows = new Map<string, { entry: AuditEntry; since: number }>();
   readonly #budgets = new LRUCache<string, Budget>({ max: maxCallers });
+  readonly #counts = new Map<AuditEntry["log"], number>();
   #timer: Timer | undefined;
 
   constructor(database: Database, now: () => number) {
@@ -72,6 +74,7 @@ export class AuditJournal {
     const entries = [...this.#pending.values()];
     if (entries.length === 0) return;
     this.#pending = new Map();
+    this.#counts.clear();
     try {
       await this.#database.write(recordEntries, entries);
     } catch (error) {
@@ -127,6 +130,7 @@ export class AuditJournal {
     const known = hasRoom ? this.#pending.get(key) : this.#overflow(entry);
     if (known === undefined) {
       this.#pending.set(key, entry);
+      this.#counts.set(entry.log, this.#pendingOf(entry.log) + 1);
       return;
     }
     known.count += entry.count;
@@ -135,12 +139,19 @@ export class AuditJournal {
   }
 
   #hasRoom({ log, actor, at }: AuditEntry): boolean {
-    if (this.#pending.size >= maxPending) return false;
-    if (log !== "policy") return true;
-    const before = this.#budgets.get(actor.principal) ?? { left: denialsAtOnce, at };
+    if (log !== "policy") return this.#pendingOf(log) < maxPending;
+    if (this.#pendingOf(log) >= 4 * maxPending) return false;
+    // Strangers are told apart by where they are: a flood from elsewhere hides nobody who guesses.
+    const who = actor.principal === anonymous ? clientNetwork(actor.call.clientAddress) : actor.principal;
+    const before = this.#budgets.get(who) ?? { left: denialsAtOnce, at };
     const left = Math.min(denialsAtOnce, before.left + (at - before.at) / denialEach);
-    this.#budgets.set(actor.principal, { left: Math.max(left - 1, left < 1 ? left : 0), at });
+    this.#budgets.set(who, { left: Math.max(left - 1, left < 1 ? left : 0), at });
     return left >= 1;
+  }
+
+  /** Each log has its own room: what fills one crowds nothing out of the others. */
+  #pendingOf(log: AuditEntry["log"]): number {
+    return this.#counts.get(log) ?? 0;
   }
 
   /** The entry for those that there is no room for. */

@@ -125,8 +125,8 @@ export class CompiledPolicy {
 }
 
 /**
- * Whether calls of a kind to one of the services are to be audited. A member that any of the configurations exempts is
- * exempt. [IAM, "AuditConfig"]
+ * Whether calls of a kind to one of the services are to be audited by the configurations of one policy. A member that
+ * any of these exempts is exempt. [IAM, "AuditConfig"]
  */
 export function isAudited(
   configs: readonly AuditConfig[],

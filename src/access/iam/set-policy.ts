@@ -43,7 +43,10 @@ export const setPolicy = command("access.setPolicy", function* (input: SetPolicy
   const policy: Policy = { etag, bindings, auditConfigs: input.auditConfigs ?? current?.auditConfigs ?? [] };
   yield* writePolicy(resource, policy);
   const bindingDeltas = deltas(current?.bindings ?? [], bindings);
-  yield* recordChange(input.actor, resource, { policyDelta: { bindingDeltas } }, input.now);
+  const configs = { before: current?.auditConfigs ?? [], after: policy.auditConfigs };
+  const auditConfigs =
+    JSON.stringify(configs.before) === JSON.stringify(configs.after) ? {} : { auditConfigs: configs };
+  yield* recordChange(input.actor, resource, { policyDelta: { bindingDeltas, ...auditConfigs } }, input.now);
   return policy;
 });
 

@@ -98,10 +98,11 @@ async function visibility(
     project,
   });
   if ((await rooms.access.reach(caller, listing("*"))) === "all") return undefined;
+  const isAllowed = rooms.access.questions(caller);
   const known = new Map<string, Promise<boolean>>();
   const isOpen = (repository: string): Promise<boolean> => {
     let open = known.get(repository);
-    if (open === undefined) known.set(repository, (open = rooms.access.isAllowed(caller, listing(repository))));
+    if (open === undefined) known.set(repository, (open = isAllowed(listing(repository))));
     return open;
   };
   return async ({ name: object }) => {
@@ -128,15 +129,16 @@ async function objectNeeds(rooms: ObjectRooms, call: ApiCall): Promise<Access[]>
   }
   const anywhere = { ...onBucket, resource: repositoryResource(registry.bucket, "*") };
   if ((await rooms.access.reach(call.caller, anywhere)) !== "some") return [anywhere];
+  const isAllowed = rooms.access.questions(call.caller);
   for (const repository of await repositoriesOf(rooms, registry, name)) {
     const access = { ...onBucket, resource: repositoryResource(registry.bucket, repository) };
-    if (await rooms.access.isAllowed(call.caller, access)) return [access];
+    if (await isAllowed(access)) return [access];
   }
   return [anywhere];
 }
 
 /** Repositories that are asked about for one layer. */
-const maxRepositories = 100;
+const maxRepositories = 10_000;
 
 async function repositoriesOf(
   { database }: ObjectRooms,

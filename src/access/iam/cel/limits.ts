@@ -27,3 +27,7 @@ export const maxPatternProgram = 500;
 
 /** What all conditions that one authorisation asks may do together, in these units and those of `maxCost`: some 60 ms. */
 export const maxWorkOfAuthorization = 200_000;
+
+/** What they may do together for the many questions of one listing or search, and after how much others get their turn. */
+export const maxWorkOfQuestions = 2_000_000;
+export const workOfTurn = 20_000;
