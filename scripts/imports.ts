@@ -27,11 +27,14 @@ const rooms = [
 
 /** The third-party packages, each with the rooms that may know it. */
 const packages: Record<string, readonly string[]> = {
+  "@aws-sdk/client-s3": ["blobs"],
   "@bufbuild/cel": ["access"],
   "@bufbuild/cel-spec": ["access"],
   "@bufbuild/protobuf": ["access"],
   "@bufbuild/re2": ["access"],
   "@peculiar/x509": ["server"],
+  "@smithy/fetch-http-handler": ["blobs"],
+  "async-mutex": ["blobs"],
   "cli-table3": ["cli"],
   "reflect-metadata": ["cli", "server"],
   "ipaddr.js": ["server", "egress", "http"],

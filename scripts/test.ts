@@ -1,6 +1,8 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { s3Credentials, type S3Server, startS3Server } from "../test/harness/s3-server.ts";
+import { findProgram } from "../test/harness/tools.ts";
 
 /**
  * Runs the suites one after the other and sums them up: `npm test`, or `npm test -- NAME…` for some.
@@ -11,6 +13,8 @@ interface Suite {
   name: string;
   paths: string[];
   executable?: boolean;
+  /** Blobs on an S3 server. */
+  s3?: boolean;
 }
 
 const blackBox = ["test/registry", "test/server"];
@@ -21,6 +25,8 @@ const suites: readonly Suite[] = [
   { name: "registry", paths: ["test/registry"] },
   { name: "security", paths: ["test/security"] },
   { name: "docs", paths: ["test/docs"] },
+  { name: "stores", paths: ["test/stores"] },
+  { name: "s3", paths: ["test/registry", "test/conformance"], s3: true },
   { name: "faults", paths: ["test/faults"] },
   { name: "clients", paths: ["test/clients"] },
   { name: "conformance", paths: ["test/conformance"] },
@@ -48,7 +54,7 @@ function isWanted({ name, executable }: Suite): boolean {
   return wanted.length > 0 ? wanted.includes(name) : executable !== true || required;
 }
 
-async function runSuite({ name, paths, executable }: Suite): Promise<Sums> {
+async function runSuite({ name, paths, executable, s3 }: Suite): Promise<Sums> {
   console.log(`\n== ${name}`);
   if (executable === true) {
     const built = Bun.spawnSync([process.execPath, "scripts/build.ts"], {
@@ -57,6 +63,8 @@ async function runSuite({ name, paths, executable }: Suite): Promise<Sums> {
     });
     if (!built.success) return { passed: 0, failed: 1, skipped: 0 };
   }
+  if (s3 === true && findProgram("versitygw") === null) return { passed: 0, failed: required ? 1 : 0, skipped: 1 };
+  const server = s3 === true ? await startS3Server() : undefined;
   const scratch = mkdtempSync(join(tmpdir(), "berth-junit-"));
   const report = join(scratch, "junit.xml");
   const files = paths.filter((path) => existsSync(join(root, path))).map((path) => `./${path}`);
@@ -65,15 +73,29 @@ async function runSuite({ name, paths, executable }: Suite): Promise<Sums> {
     {
       cwd: root,
       stdio: ["ignore", "inherit", "inherit"],
-      env: { ...process.env, ...(executable === true ? { BERTH_EXECUTABLE: join(root, "dist/berth") } : {}) },
+      env: {
+        ...process.env,
+        ...(executable === true ? { BERTH_EXECUTABLE: join(root, "dist/berth") } : {}),
+        ...(server === undefined ? {} : { BERTH_STORES: await storesOn(server, scratch) }),
+      },
     },
   );
   const code = await child.exited;
+  await server?.stop();
   const sums = existsSync(report) ? readSums(readFileSync(report, "utf8")) : { passed: 0, failed: 0, skipped: 0 };
   rmSync(scratch, { recursive: true, force: true });
   // A file that could not even be loaded stands in no report.
   if (code !== 0 && sums.failed === 0) sums.failed = 1;
   return sums;
+}
+
+/** The setting under which every server of the suite keeps its blobs on an S3 server. */
+async function storesOn({ url }: S3Server, scratch: string): Promise<string> {
+  const secretFile = join(scratch, "secret");
+  await Bun.write(secretFile, s3Credentials.secretAccessKey);
+  const { accessKeyId } = s3Credentials;
+  const store = { driver: "s3", bucket: "berth", endpoint: url, "path-style": true, "access-key-id": accessKeyId };
+  return JSON.stringify({ default: { ...store, "secret-access-key-file": secretFile } });
 }
 
 function readSums(report: string): Sums {

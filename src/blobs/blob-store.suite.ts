@@ -47,7 +47,7 @@ export function blobStoreSuite(
 
     test("a segment becomes a blob, readable through every instance, whole and in part", async () => {
       const staged = await stage(bytes);
-      const key = await store.adopt(staged, digest, "g1");
+      const key = await store.adopt(staged, digest);
       await store.removeStaged(staged);
       for (const instance of [store, other]) {
         expect(await read(instance, key)).toBe(bytes.toString());
@@ -58,16 +58,28 @@ export function blobStoreSuite(
       await other.remove(key);
     });
 
-    test("adopting again under the same generation finds the same blob; another generation is another", async () => {
-      const staged = await stage(bytes);
-      const first = await store.adopt(staged, digest, "g1");
-      expect(await other.adopt(staged, digest, "g1")).toBe(first);
-      const second = await other.adopt(staged, digest, "g2");
+    test("adopting a segment again finds the same blob; another segment of the same bytes is another", async () => {
+      const [staged, again] = [await stage(bytes), await stage(bytes)];
+      const first = await store.adopt(staged, digest);
+      expect(await other.adopt(staged, digest)).toBe(first);
+      expect(Buffer.concat(await all(other.readStaged(staged))).toString()).toBe(bytes.toString());
+      const second = await other.adopt(again, digest);
       expect(second).not.toBe(first);
+      await store.removeStaged(staged);
       await store.remove(first);
       expect(await read(other, second)).toBe(bytes.toString());
       await store.remove(second);
-      await store.removeStaged(staged);
+      await store.removeStaged(again);
+    });
+
+    test("a segment that another process finds abandoned goes, the blob that was made of one stays", async () => {
+      const [abandoned, adopted] = [await stage(bytes), await stage(bytes)];
+      const key = await store.adopt(adopted, digest);
+      for (const segment of [abandoned, adopted]) await other.removeStaged(segment);
+      expect(await all(store.listStaged())).toEqual([]);
+      await expect(all(store.readStaged(abandoned))).rejects.toThrow(MissingBytesError);
+      expect(await read(store, key)).toBe(bytes.toString());
+      await store.remove(key);
     });
 
     test("segments of one name never meet", async () => {
@@ -90,7 +102,7 @@ export function blobStoreSuite(
 
     test("an empty segment is an empty blob", async () => {
       const staged = await stage(new Uint8Array());
-      const key = await store.adopt(staged, digestOf(""), "g");
+      const key = await store.adopt(staged, digestOf(""));
       expect(await read(store, key)).toBe("");
       await store.remove(key);
       await store.removeStaged(staged);
@@ -98,20 +110,20 @@ export function blobStoreSuite(
 
     test("what is gone is missing to read and nothing to remove", async () => {
       const staged = await stage(bytes);
-      const key = await store.adopt(staged, digest, "g");
+      const key = await store.adopt(staged, digest);
       await store.remove(key);
       await store.remove(key);
       await store.removeStaged(staged);
       await store.removeStaged(staged);
       await expect(read(store, key)).rejects.toThrow(MissingBytesError);
       await expect(store.readSmall(key)).rejects.toThrow(MissingBytesError);
-      await expect(store.adopt(staged, digest, "g")).rejects.toThrow(MissingBytesError);
+      await expect(store.adopt(staged, digest)).rejects.toThrow(MissingBytesError);
     });
 
     test("a body that is being read is read to its end, though it is removed", async () => {
       const large = new Uint8Array(2 ** 22).fill(7);
       const staged = await stage(large);
-      const key = await store.adopt(staged, digestOf(large), "g");
+      const key = await store.adopt(staged, digestOf(large));
       await store.removeStaged(staged);
       const body = await store.read(key, undefined);
       const stream = body.kind === "stream" ? body.stream : Bun.file(body.path).stream();

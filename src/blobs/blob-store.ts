@@ -31,8 +31,8 @@ export interface StagedWriter {
  *
  * - `stage` opens a new segment; concurrent segments never meet, even under one `name`.
  * - `adopt` makes a committed segment a blob: durable, readable in whole from the moment it resolves. Repeating it
- *   with the same generation is harmless (a client's retry after a crash); the segment itself stays until
- *   `removeStaged`. The key tells the digest, so that rows can be rebuilt from `list`.
+ *   gives the same key (a client's retry after a crash), and the segment can be read until `removeStaged`, which
+ *   leaves the blob. The store keeps the digest, so that rows can be rebuilt from `list`.
  * - `read` of a key that is gone, and `readStaged` of a segment that is gone, throw MissingBytesError.
  * - `remove` and `removeStaged` of what is gone do nothing. A body being read while it is removed is read to its end.
  * - A full store throws an error whose `code` is ENOSPC or EDQUOT and keeps nothing of the segment claimed.
@@ -44,7 +44,7 @@ export interface BlobStore {
   removeStaged(key: StagingKey): Promise<void>;
   /** Segments in the store with the time of their last change, in ms since the epoch. */
   listStaged(): AsyncIterable<{ key: StagingKey; changedAt: number }>;
-  adopt(key: StagingKey, digest: Digest, generation: string): Promise<StorageKey>;
+  adopt(key: StagingKey, digest: Digest): Promise<StorageKey>;
   read(key: StorageKey, range: ByteRange | undefined): Promise<BlobBody>;
   /** The whole of a small blob at once. */
   readSmall(key: StorageKey): Promise<Uint8Array>;
@@ -52,6 +52,11 @@ export interface BlobStore {
   list(): AsyncIterable<{ key: StorageKey; digest: Digest }>;
   /** Writes and reads a few bytes. @throws whatever keeps the store from answering */
   check(): Promise<void>;
+}
+
+/** The store does not answer, or says that it cannot now: trying again later may help. */
+export class StoreUnavailableError extends Error {
+  override readonly name = "StoreUnavailableError";
 }
 
 /** Bytes that the metadata counts on are not in the store. */

@@ -26,7 +26,7 @@ async function stage(store: BlobStore, content: Uint8Array): Promise<StagingKey>
 
 async function store(into: BlobStore, content: Uint8Array, digest: Digest = digestOf(content)): Promise<StorageKey> {
   const staged = await stage(into, content);
-  const key = await into.adopt(staged, digest, crypto.randomUUID());
+  const key = await into.adopt(staged, digest);
   await into.removeStaged(staged);
   return key;
 }
@@ -113,7 +113,7 @@ describe("files", () => {
       await writer.write(new Uint8Array(100_000));
       await writer.abort();
       await blobs.check();
-      await blobs.adopt("absent" as StagingKey, digestOf(""), "g").catch(() => {});
+      await blobs.adopt("absent" as StagingKey, digestOf("")).catch(() => {});
       await blobs.readSmall("absent" as StorageKey).catch(() => {});
     }
     expect(openFiles()).toEqual([]);

@@ -2,6 +2,7 @@ import * as fs from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type Digest, parseDigest } from "../names/digest.ts";
 import { DirectorySyncs } from "./directory-syncs.ts";
+import { streamOf } from "./streams.ts";
 import { WriteQueue } from "./write-queue.ts";
 import {
   type BlobBody,
@@ -17,10 +18,10 @@ import {
  * Blobs as files below one directory, all on one volume:
  *
  *     staging/NAME.RANDOM                                bytes on their way in
- *     blobs/sha256/ab/sha256-ab…64.GENERATION            a blob; the path below blobs/ is its storage key
+ *     blobs/sha256/ab/sha256-ab…64.NAME.RANDOM           a blob; the path below blobs/ is its storage key
  *
- * A blob is a hard link to its segment: linking again under the same generation finds itself, so a crash between
- * any two steps leaves either the segment or the blob or both, never half of one.
+ * A blob is a hard link to its segment: linking it again finds itself, so a crash between any two steps leaves
+ * either the segment or the blob or both, never half of one.
  */
 export class FilesystemStore implements BlobStore {
   readonly name: string;
@@ -89,8 +90,8 @@ export class FilesystemStore implements BlobStore {
     }
   }
 
-  async adopt(key: StagingKey, digest: Digest, generation: string): Promise<StorageKey> {
-    const storageKey = storageKeyOf(digest, generation);
+  async adopt(key: StagingKey, digest: Digest): Promise<StorageKey> {
+    const storageKey = storageKeyOf(digest, key);
     const path = join(this.#blobs, storageKey);
     const directory = dirname(path);
     await this.#ensureDirectory(directory);
@@ -156,9 +157,9 @@ export class FilesystemStore implements BlobStore {
   }
 }
 
-function storageKeyOf(digest: Digest, generation: string): StorageKey {
+function storageKeyOf(digest: Digest, key: StagingKey): StorageKey {
   const [algorithm, hex] = digest.split(":") as [string, string];
-  return `${algorithm}/${hex.slice(0, 2)}/${algorithm}-${hex}.${basename(generation)}` as StorageKey;
+  return `${algorithm}/${hex.slice(0, 2)}/${algorithm}-${hex}.${basename(key)}` as StorageKey;
 }
 
 const chunkSize = 1 << 18;
@@ -177,19 +178,6 @@ async function* chunks(path: string, range: ByteRange | undefined): AsyncGenerat
   } finally {
     await file.close();
   }
-}
-
-function streamOf(source: AsyncGenerator<Uint8Array>): ReadableStream<Uint8Array> {
-  return new ReadableStream({
-    async pull(controller) {
-      const next = await source.next();
-      if (next.done === true) controller.close();
-      else controller.enqueue(next.value);
-    },
-    async cancel() {
-      await source.return(undefined);
-    },
-  });
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -74,5 +74,8 @@ export function toBerthError(error: unknown): BerthError {
   if ((error as Error | undefined)?.name === "MissingBytesError") {
     return new BerthError("BYTES_MISSING", undefined, { cause: error });
   }
+  if ((error as Error | undefined)?.name === "StoreUnavailableError") {
+    return new BerthError("UNAVAILABLE", undefined, { cause: error });
+  }
   return new BerthError("UNKNOWN", undefined, { cause: error });
 }

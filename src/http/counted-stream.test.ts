@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { digestOf } from "../names/digest.ts";
 import { countedStream } from "./counted-stream.ts";
 
 const source = (...sizes: number[]): ReadableStream<Uint8Array> =>
@@ -21,6 +22,29 @@ test.each([
 ])("a body that is too %s never ends cleanly", async (_, sizes) => {
   const body = new Response(countedStream(source(...sizes), 7));
   await expect(body.bytes()).rejects.toThrow();
+});
+
+test("a body that is not what it should be never ends cleanly, nor is sent in whole", async () => {
+  const bytes = (): ReadableStream<Uint8Array> =>
+    new ReadableStream({
+      start(controller) {
+        for (const text of ["right ", "or ", "wrong"]) controller.enqueue(Buffer.from(text));
+        controller.close();
+      },
+    });
+  for (const algorithm of ["sha256", "sha512"] as const) {
+    const right = digestOf("right or wrong", algorithm);
+    expect(await new Response(countedStream(bytes(), 14, right)).text()).toBe("right or wrong");
+    const reader = countedStream(bytes(), 14, digestOf("right or wrong?", algorithm)).getReader();
+    let seen = "";
+    const read = async (): Promise<void> => {
+      for (let next = await reader.read(); !next.done; next = await reader.read()) {
+        seen += Buffer.from(next.value).toString();
+      }
+    };
+    await expect(read()).rejects.toThrow("the body is not");
+    expect(seen).toBe("right or ");
+  }
 });
 
 test("who leaves early frees the source", async () => {

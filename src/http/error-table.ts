@@ -112,7 +112,7 @@ export const errorTable = {
   UNAVAILABLE: entry(
     503,
     "The registry cannot answer now.",
-    "It is stopping or its database is not reachable; try again.",
+    "It is stopping, or its database or storage is not reachable; try again.",
   ),
   UNKNOWN: entry(
     500,

@@ -1,9 +1,9 @@
 import { type Actor, recordChange } from "../access/audit/audit-log.ts";
-import type { BlobBody, ByteRange, StorageKey } from "../blobs/blob-store.ts";
+import { type BlobBody, type ByteRange, MissingBytesError, type StorageKey } from "../blobs/blob-store.ts";
 import { BerthError } from "../http/berth-error.ts";
 import { command } from "../metadata/database.ts";
 import { all, first, inList, run, type Steps } from "../metadata/statement.ts";
-import type { Digest } from "../names/digest.ts";
+import { type Digest, digestAlgorithm, digestOf } from "../names/digest.ts";
 import type { ResourceName } from "../names/resources.ts";
 import {
   commandInput,
@@ -46,6 +46,10 @@ export async function openBlob(
   let bytes = cache.get(name);
   if (bytes === undefined) {
     bytes = new Uint8Array(await store.readSmall(blob.key));
+    // What is kept in memory would be wrong for long.
+    if (digestOf(bytes, digestAlgorithm(blob.digest)) !== blob.digest) {
+      throw new MissingBytesError(`the bytes under ${blob.key} are not ${blob.digest}`);
+    }
     cache.set(name, bytes);
   }
   return { kind: "bytes", bytes: range === undefined ? bytes : bytes.subarray(range.first, range.last + 1) };

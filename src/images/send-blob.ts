@@ -15,7 +15,8 @@ export async function sendBlob(
   const init = { status: range === undefined ? 200 : 206, headers: all };
   const body = await openBlob(on, blob, range);
   if (body.kind === "bytes") return new Response(body.bytes, init);
-  if (body.kind === "stream") return new Response(countedStream(body.stream, size), init);
+  if (body.kind === "stream")
+    return new Response(countedStream(body.stream, size, range === undefined ? blob.digest : undefined), init);
   const file = Bun.file(body.path);
   // A slice even of the whole: Bun then leaves the Range header to us.
   return new Response(range === undefined ? file.slice(0, blob.size) : file.slice(range.first, range.last + 1), init);

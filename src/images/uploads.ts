@@ -242,7 +242,7 @@ async function commitBlob(
   blob: { handle: { id: string; epoch: number | undefined }; key: StagingKey; digest: Digest; size: number },
 ): Promise<void> {
   const { handle, key, digest, size } = blob;
-  const storageKey = await repository.store.adopt(key, digest, handle.id);
+  const storageKey = await repository.store.adopt(key, digest);
   const input = { ...commandInput(repository), ...handle, digest, size, storageKey };
   const kept = await repository.database.write(finishUploadCommand, input);
   if (kept !== storageKey) await repository.store.remove(storageKey);

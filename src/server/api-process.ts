@@ -8,7 +8,8 @@ import type { News, ToChild } from "./messages.ts";
 import { Metrics } from "./metrics.ts";
 import { Probes } from "./probes.ts";
 import { requestHandler } from "./requests.ts";
-import { openRooms, openStores } from "./rooms.ts";
+import { openStores } from "./blob-stores.ts";
+import { openRooms } from "./rooms.ts";
 import { parseListen } from "./listen-address.ts";
 import { publicAddress } from "./public-address.ts";
 import { surviveRejections } from "./unhandled.ts";
@@ -23,7 +24,7 @@ export async function startApi({ settings, port, index }: Extract<ToChild, { kin
   surviveRejections(log, metrics);
   const directory = dataDirectory(settings.data);
   const database = new SqliteDatabase(directory.database, link.writer);
-  const stores = await openStores(settings, directory);
+  const stores = await openStores(settings.stores, directory);
   let stopping = false;
   const probes = new Probes({ database, stores, scrape: link.scrape, isStopping: () => stopping });
   const rooms = openRooms(settings, database, stores, publicAddress(settings, port).url);

@@ -13,7 +13,8 @@ import { dataDirectory } from "./data-directory.ts";
 import { errorFields, openLog } from "./log.ts";
 import type { ToChild } from "./messages.ts";
 import { Metrics } from "./metrics.ts";
-import { openAccess, openEgress, openStores } from "./rooms.ts";
+import { openStores } from "./blob-stores.ts";
+import { openAccess, openEgress } from "./rooms.ts";
 import { surviveRejections } from "./unhandled.ts";
 
 const hour = 3600_000;
@@ -25,7 +26,7 @@ export async function startBackground({ settings, startedAt }: Extract<ToChild, 
   surviveRejections(log, metrics);
   const directory = dataDirectory(settings.data);
   const database = new SqliteDatabase(directory.database, link.writer);
-  const stores = await openStores(settings, directory);
+  const stores = await openStores(settings.stores, directory);
 
   const sweep = async (stagedBefore: number): Promise<void> => {
     try {

@@ -1,6 +1,7 @@
 import { AllowList } from "../egress/allow-list.ts";
 import ipaddr from "ipaddr.js";
 import { z } from "zod";
+import { storeShape } from "./blob-stores.ts";
 import { providerShape } from "./sign-in-providers.ts";
 import { parseListen } from "./listen-address.ts";
 import { byteCount, checkedText, choice, integer, list, type Option, structure, text, truth } from "./option.ts";
@@ -8,13 +9,6 @@ import { byteCount, checkedText, choice, integer, list, type Option, structure, 
 const hostName = z
   .string()
   .regex(/^[a-z0-9]+(?:[.-][a-z0-9]+)*$/, "expected a host name in lower case, without a port");
-
-const storeShape = z.strictObject({
-  driver: z.literal("filesystem"),
-  /** Relative to the data directory. */
-  path: z.string().min(1).optional(),
-  transfer: z.enum(["file", "stream"]).default("file"),
-});
 
 const hostShape = z.strictObject({ name: hostName, store: z.string().default("default") });
 
@@ -103,7 +97,7 @@ export const options = {
   stores: structure(z.record(z.string().regex(/^[a-z0-9-]{1,40}$/), storeShape), "{NAME: {…}}", {
     key: "stores",
     default: {},
-    doc: "Blob stores by name: `driver: filesystem`, `path` (default: `blobs` for the store `default`, else `stores/NAME`, in the data directory) and `transfer`: `file` lets the kernel send files, `stream` reads them in the program, for volumes where that fails.",
+    doc: "Blob stores by name; `default` holds what no other is named for. `driver: filesystem` takes `path` (default: `blobs` for the store `default`, else `stores/NAME`, in the data directory) and `transfer`: `file` lets the kernel send files, `stream` reads them in the program, for volumes where that fails. `driver: s3` takes `bucket`, `prefix` (in front of every key), `region` (`us-east-1`), `endpoint` (of a store that is not Amazon's), `path-style: true` (the bucket in the path), `ca` (file with the endpoint's certificate authority), `access-key-id` with `secret-access-key-file` (else what the environment, the shared files or the machine's role give), `concurrency` (requests at once, and bodies at once, in each process: 64) and `timeout` (seconds without an answer: 30).",
   }),
   protectReferenced: truth({
     key: "protect-referenced",

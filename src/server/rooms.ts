@@ -8,7 +8,6 @@ import { Policies, readPolicy } from "../access/policies.ts";
 import { allAuthenticatedUsers, allUsers, type Member } from "../names/members.ts";
 import { organizationResource, type ResourceName } from "../names/resources.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
-import { FilesystemStore } from "../blobs/filesystem.ts";
 import { AccessTokens } from "../identity/access-tokens.ts";
 import { accountPolicyRoutes } from "../identity/account-policies.ts";
 import { accountRoutes } from "../identity/account-routes.ts";
@@ -50,24 +49,11 @@ import type { RegistryRooms } from "../registry/context.ts";
 import { Hosts } from "../registry/hosts.ts";
 import { boundsOf } from "../registry/scopes.ts";
 import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
 import { Egress } from "../egress/egress.ts";
 import { proxyFromEnvironment } from "../egress/proxies.ts";
 import { Api } from "./api.ts";
-import type { DataDirectory } from "./data-directory.ts";
 import type { Settings } from "./options.ts";
 import { openProvider } from "./sign-in-providers.ts";
-
-/** Opens the configured blob stores; `default` is always among them. */
-export async function openStores(settings: Settings, directory: DataDirectory): Promise<Map<string, BlobStore>> {
-  const stores = new Map<string, BlobStore>();
-  const configured = { default: { driver: "filesystem", transfer: "file" }, ...settings.stores } as Settings["stores"];
-  for (const [name, { path, transfer }] of Object.entries(configured)) {
-    const location = path === undefined ? directory.store(name) : resolve(directory.path, path);
-    stores.set(name, await FilesystemStore.open(name, location, transfer));
-  }
-  return stores;
-}
 
 /** What one process answers requests with. */
 export interface Rooms {
