@@ -13,7 +13,7 @@ export const service = "iam.googleapis.com";
 
 export const method = (name: string): string => `google.iam.admin.v1.${name}`;
 
-/** The organisation, if this account, user or group has a role on it, by itself or through a group. */
+/** The organisation, if this account, user or group administers it, by itself or through a group. */
 export type Administered = (member: Member) => Promise<ResourceName | undefined>;
 
 /** What service accounts need of the rooms above: which project a name or number means. */

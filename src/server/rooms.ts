@@ -155,7 +155,10 @@ export function openRooms(
     // What everybody has makes nobody an administrator.
     const identities = (await memberships.of(member)).difference(new Set([allUsers, allAuthenticatedUsers]));
     const bindings = (await database.read(readPolicy(resource)))?.bindings ?? [];
-    return bindings.some(({ members }) => members.some((each) => identities.has(each))) ? resource : undefined;
+    for (const { role, members } of bindings) {
+      if (members.some((each) => identities.has(each)) && (await roles.administers(role))) return resource;
+    }
+    return undefined;
   };
   const peopleRooms = { database, access, throttle, organization: () => projects.organization(), administered };
   const accountRooms = { database, findProject, issuer, administered };

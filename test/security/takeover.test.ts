@@ -79,6 +79,11 @@ describe("a project's owner is refused, for an account that administers the orga
   });
 });
 
+test("an account with another role on the organisation is not out of reach", async () => {
+  await bind(berth, `/v1/${organization}`, bindingOf("roles/storage.objectViewer", keeper.email));
+  expect((await as(peer, "POST", `${accounts}/${keeper.email}/keys`, {})).status).toBe(200);
+});
+
 test("who manages users takes over nobody who administers the organisation", async () => {
   await bind(berth, `/v1/${organization}`, bindingOf("roles/berth.admin", keeper.email));
   await mustCall(berth, "POST", "/berth/v1/users", { email: "ann@example.com" });

@@ -15,6 +15,8 @@ export function predefinedRole(name: string): PredefinedRole | undefined {
   return predefined.get(name);
 }
 
+const administration = /\.setIamPolicy$|^iam\.roles\.update$|^berth\.(?:users|groups)\.update$/;
+
 const noPermissions: ReadonlySet<string> = new Set();
 
 /** What each role permits: predefined ones from the table, custom ones read once and kept until any policy changes. */
@@ -30,6 +32,12 @@ export class Roles {
   /** A role that does not exist, that was deleted or whose stage is DISABLED permits nothing. [IAM, "RoleLaunchStage"] */
   permissionsOf(role: string): ReadonlySet<string> | Promise<ReadonlySet<string>> {
     return predefinedPermissions.get(role) ?? this.#custom.get(role) ?? this.#load(role);
+  }
+
+  /** Whether who has it on the organisation could give roles there or below, or become others. */
+  async administers(role: string): Promise<boolean> {
+    for (const permission of await this.permissionsOf(role)) if (administration.test(permission)) return true;
+    return false;
   }
 
   isPredefined(role: string): boolean {
