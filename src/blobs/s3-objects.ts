@@ -14,7 +14,7 @@ import {
   UploadPartCommand,
 } from "@aws-sdk/client-s3";
 import { FetchHttpHandler } from "@smithy/fetch-http-handler";
-import { Semaphore } from "async-mutex";
+import { Semaphore, type SemaphoreInterface, withTimeout } from "async-mutex";
 import { type ByteRange, MissingBytesError, StoreUnavailableError } from "./blob-store.ts";
 import type { Objects, ObjectWriter } from "./objects.ts";
 
@@ -45,13 +45,15 @@ const attempts = 5;
 export class S3Objects implements Objects {
   readonly #client: S3Client;
   readonly #options: S3Options;
-  readonly #requests: Semaphore;
-  readonly #bodies: Semaphore;
+  readonly #requests: SemaphoreInterface;
+  readonly #bodies: SemaphoreInterface;
 
   constructor(options: S3Options) {
     this.#options = options;
-    this.#requests = new Semaphore(options.concurrency);
-    this.#bodies = new Semaphore(options.concurrency);
+    // Who reads slowly holds a place for long: others are told after a while, and do not wait for ever.
+    const busy = new StoreUnavailableError("all connections to the store are busy");
+    this.#requests = withTimeout(new Semaphore(options.concurrency), options.timeout, busy);
+    this.#bodies = withTimeout(new Semaphore(options.concurrency), options.timeout, busy);
     const tls = options.ca === undefined ? {} : { tls: { ca: options.ca } };
     this.#client = new S3Client({
       region: options.region,

@@ -77,6 +77,16 @@ describeInstalled(["versitygw", "openssl"], "the S3 driver", () => {
     return existsSync(directory) ? readdirSync(directory) : [];
   };
 
+  test("who reads slowly keeps others waiting no longer than the timeout", async () => {
+    const objects = objectsOn(server.url, { concurrency: 1, timeout: 300 });
+    await objects.put("slow", noise(1000));
+    const slow = await objects.get("slow", undefined);
+    await expect(objects.get("slow", undefined)).rejects.toThrow(StoreUnavailableError);
+    for await (const _ of slow);
+    for await (const _ of await objects.get("slow", undefined));
+    await objects.delete("slow");
+  });
+
   describe("a segment of several parts", () => {
     let store: BlobStore;
     beforeEach(() => {
