@@ -74,9 +74,14 @@ interface AccessControlOptions {
   now: () => number;
 }
 
-/** What was found for one right of one caller, for as long as nothing changes that it was found by. */
+/**
+ * What policies say of one right of one caller, for as long as nothing changes that it was found by. Policies tell
+ * between the objects of a bucket by conditions alone: without one it is the same for all of them.
+ */
 interface Decision {
-  refused: Refusal["refused"] | undefined;
+  refused: Exclude<Refusal["refused"], "bounds"> | undefined;
+  /** Whether the credential was made for this project, and not for one that had its id before. */
+  ofProject: boolean;
   /** By service: whether the project asks for entries of such calls. */
   audited: Map<string, boolean>;
 }
@@ -120,9 +125,10 @@ export class AccessControl {
     const decisions: Decision[] = [];
     for (const access of accesses) {
       const decision = this.#remembered(caller, access) ?? (await this.#decide(caller, access));
-      if (decision.refused !== undefined) {
-        this.#journal.denied(caller, access, call, decision.refused);
-        return { refused: decision.refused, access };
+      const refused = refusalOf(decision, caller, access);
+      if (refused !== undefined) {
+        this.#journal.denied(caller, access, call, refused);
+        return { refused, access };
       }
       decisions.push(decision);
     }
@@ -144,7 +150,8 @@ export class AccessControl {
 
   /** Whether a listing may show something: no right to anything, and no denial. */
   async isAllowed(caller: Caller, access: Access): Promise<boolean> {
-    return (this.#remembered(caller, access) ?? (await this.#decide(caller, access))).refused === undefined;
+    const decision = this.#remembered(caller, access) ?? (await this.#decide(caller, access));
+    return refusalOf(decision, caller, access) === undefined;
   }
 
   /**
@@ -159,8 +166,8 @@ export class AccessControl {
         turnAt = budget.left - workOfTurn;
         await new Promise((resolve) => setImmediate(resolve));
       }
-      const known = this.#remembered(caller, access);
-      return (known ?? (await this.#decide(caller, access, budget))).refused === undefined;
+      const decision = this.#remembered(caller, access) ?? (await this.#decide(caller, access, budget));
+      return refusalOf(decision, caller, access) === undefined;
     };
   }
 
@@ -174,8 +181,8 @@ export class AccessControl {
     return isSome && (await this.#isOfProject(caller, access)) ? "some" : "none";
   }
 
-  #remembered(caller: Caller, { permission, resource }: Access): Decision | undefined {
-    return this.#decisions.get(caller)?.get(`${permission} ${resource}`);
+  #remembered(caller: Caller, access: Access): Decision | undefined {
+    return this.#decisions.get(caller)?.get(keyOf(access));
   }
 
   async #decide(caller: Caller, access: Access, questions?: WorkBudget): Promise<Decision> {
@@ -183,26 +190,20 @@ export class AccessControl {
     const decisions = this.#decisions;
     const share = Math.min(maxWorkOfAuthorization, questions?.left ?? Infinity);
     const trace = newTrace({ left: share });
-    const decision = { refused: await this.#refusal(caller, access, trace), audited: new Map<string, boolean>() };
+    const isPermitted = await this.#isPermitted(caller, access, trace);
+    const decision: Decision = {
+      refused: isPermitted ? undefined : caller.principal === anonymous ? "anonymous" : "policy",
+      ofProject: await this.#isOfProject(caller, access),
+      audited: new Map(),
+    };
     if (questions !== undefined) questions.left -= share - trace.budget.left;
     if (trace.conditional) return decision;
     let known = decisions.get(caller);
     if (known === undefined || known.size >= maxDecisions) decisions.set(caller, (known = new Map()));
-    known.set(`${access.permission} ${access.resource}`, decision);
+    known.set(keyOf(access), decision);
     return decision;
   }
 
-  async #refusal(caller: Caller, access: Access, trace: Trace): Promise<Refusal["refused"] | undefined> {
-    if (!(await this.#isPermitted(caller, access, trace)))
-      return caller.principal === anonymous ? "anonymous" : "policy";
-    return (await this.#isWithinBounds(caller, access)) ? undefined : "bounds";
-  }
-
-  async #isWithinBounds(caller: Caller, access: Access): Promise<boolean> {
-    return withinBounds(caller, access.permission, access.resource) && this.#isOfProject(caller, access);
-  }
-
-  /** Whether the credential was made for this project, and not for one that had its id before. */
   async #isOfProject(caller: Caller, { project }: Access): Promise<boolean> {
     if (project === undefined || caller.issuedAt === 0) return true;
     return caller.issuedAt >= ((await this.#hierarchy.projectState(project))?.credentialsSince ?? 0);
@@ -313,9 +314,29 @@ const impliedBy: Partial<Record<Permission, readonly Permission[]>> = {
   "storage.objects.list": pushes,
 };
 
+/** What a decision is remembered under: the objects of a bucket are one to policies without conditions. */
+function keyOf({ permission, resource }: Access): string {
+  const bucket = bucketOf(resource);
+  if (bucket === undefined || bucket === resource) return `${permission} ${resource}`;
+  return resource.startsWith(objects, bucket.length)
+    ? `${permission} ${bucket}${objects}`
+    : `${permission} ${resource}`;
+}
+
+function refusalOf(
+  decision: Decision,
+  caller: Caller,
+  { permission, resource }: Access,
+): Refusal["refused"] | undefined {
+  if (decision.refused !== undefined) return decision.refused;
+  return decision.ofProject && withinBounds(caller, permission, resource) ? undefined : "bounds";
+}
+
+const objects = "/objects/";
+
 function isObject(resource: ResourceName): boolean {
   const bucket = bucketOf(resource);
-  return bucket !== undefined && resource.startsWith("/objects/", bucket.length);
+  return bucket !== undefined && resource.startsWith(objects, bucket.length);
 }
 
 const storage = "storage.googleapis.com";

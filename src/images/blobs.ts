@@ -37,22 +37,30 @@ export function findBlob({ database, registry, name }: Repository, digest: Diges
 
 /** A blob's bytes: from memory where they are few and whole, else as its store hands them out. */
 export async function openBlob(
-  { store, cache }: Pick<Repository, "store" | "cache">,
+  on: Pick<Repository, "store" | "cache">,
   blob: StoredBlob,
   range: ByteRange | undefined,
 ): Promise<BlobBody | { kind: "bytes"; bytes: Uint8Array<ArrayBuffer> }> {
-  if (blob.size > cache.maxBlob) return store.read(blob.key, range);
-  const name = `${store.name}/${blob.key}`;
-  let bytes = cache.get(name);
-  if (bytes === undefined) {
-    bytes = new Uint8Array(await store.readSmall(blob.key));
-    // What is kept in memory would be wrong for long.
-    if (digestOf(bytes, digestAlgorithm(blob.digest)) !== blob.digest) {
-      throw new MissingBytesError(`the bytes under ${blob.key} are not ${blob.digest}`);
-    }
-    cache.set(name, bytes);
-  }
+  if (blob.size > on.cache.maxBlob) return on.store.read(blob.key, range);
+  const bytes = await readBlob(on, blob);
   return { kind: "bytes", bytes: range === undefined ? bytes : bytes.subarray(range.first, range.last + 1) };
+}
+
+/** All of a blob that is known not to be large; small ones stay in memory. @throws MissingBytesError */
+export async function readBlob(
+  { store, cache }: Pick<Repository, "store" | "cache">,
+  { key, digest, size }: StoredBlob,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const name = `${store.name}/${key}`;
+  const known = cache.get(name);
+  if (known !== undefined) return known;
+  const bytes = new Uint8Array(await store.readSmall(key));
+  // What is kept in memory would be wrong for long.
+  if (digestOf(bytes, digestAlgorithm(digest)) !== digest) {
+    throw new MissingBytesError(`the bytes under ${key} are not ${digest}`);
+  }
+  if (size <= cache.maxBlob) cache.set(name, bytes);
+  return bytes;
 }
 
 /**

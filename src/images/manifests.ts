@@ -1,5 +1,5 @@
 import { type Digest, digestAlgorithm, digestOf } from "../names/digest.ts";
-import { type Elsewhere, findBlob, findElsewhere } from "./blobs.ts";
+import { type Elsewhere, findBlob, findElsewhere, readBlob } from "./blobs.ts";
 import { type Descriptor, type ManifestDocument, parseManifest } from "./manifest-document.ts";
 import { putManifest } from "./put-manifest.ts";
 import { commandInput, type Repository } from "./repository.ts";
@@ -103,7 +103,7 @@ async function configFacts(
     (await repository.database.read(findElsewhere(commandInput(repository), config.digest, elsewhere)));
   if (blob === undefined || blob.size > maxConfigSize) return none;
   try {
-    const bytes = await repository.store.readSmall(blob.key);
+    const bytes = await readBlob(repository, blob);
     const { created, os, architecture } = JSON.parse(Buffer.from(bytes).toString("utf8")) as Record<string, unknown>;
     const at = typeof created === "string" ? Date.parse(created) : Number.NaN;
     const named = typeof os === "string" && typeof architecture === "string";
