@@ -2,6 +2,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { s3Credentials, type S3Server, startS3Server } from "../test/harness/s3-server.ts";
+import { postgresPrograms } from "../test/harness/postgres-database.ts";
+import { startPostgres } from "../test/harness/postgres.ts";
 import { findProgram } from "../test/harness/tools.ts";
 
 /**
@@ -15,6 +17,8 @@ interface Suite {
   executable?: boolean;
   /** Blobs on an S3 server. */
   s3?: boolean;
+  /** Metadata in PostgreSQL. */
+  postgres?: boolean;
 }
 
 const blackBox = ["test/registry", "test/server"];
@@ -27,6 +31,11 @@ const suites: readonly Suite[] = [
   { name: "docs", paths: ["test/docs"] },
   { name: "stores", paths: ["test/stores"] },
   { name: "s3", paths: ["test/registry", "test/conformance"], s3: true },
+  {
+    name: "postgres",
+    paths: ["test/registry", "test/server", "test/cli", "test/security", "test/conformance"],
+    postgres: true,
+  },
   { name: "faults", paths: ["test/faults"] },
   { name: "clients", paths: ["test/clients"] },
   { name: "conformance", paths: ["test/conformance"] },
@@ -54,7 +63,7 @@ function isWanted({ name, executable }: Suite): boolean {
   return wanted.length > 0 ? wanted.includes(name) : executable !== true || required;
 }
 
-async function runSuite({ name, paths, executable, s3 }: Suite): Promise<Sums> {
+async function runSuite({ name, paths, executable, s3, postgres }: Suite): Promise<Sums> {
   console.log(`\n== ${name}`);
   if (executable === true) {
     const built = Bun.spawnSync([process.execPath, "scripts/build.ts"], {
@@ -64,6 +73,8 @@ async function runSuite({ name, paths, executable, s3 }: Suite): Promise<Sums> {
     if (!built.success) return { passed: 0, failed: 1, skipped: 0 };
   }
   if (s3 === true && findProgram("versitygw") === null) return { passed: 0, failed: required ? 1 : 0, skipped: 1 };
+  if (postgres === true && postgresPrograms() === null) return { passed: 0, failed: required ? 1 : 0, skipped: 1 };
+  const database = postgres === true ? await startPostgres() : undefined;
   const server = s3 === true ? await startS3Server() : undefined;
   const scratch = mkdtempSync(join(tmpdir(), "berth-junit-"));
   const report = join(scratch, "junit.xml");
@@ -76,12 +87,14 @@ async function runSuite({ name, paths, executable, s3 }: Suite): Promise<Sums> {
       env: {
         ...process.env,
         ...(executable === true ? { BERTH_EXECUTABLE: join(root, "dist/berth") } : {}),
+        ...(database === undefined ? {} : { BERTH_TEST_POSTGRES: database.url }),
         ...(server === undefined ? {} : { BERTH_STORES: await storesOn(server, scratch) }),
       },
     },
   );
   const code = await child.exited;
   await server?.stop();
+  await database?.stop();
   const sums = existsSync(report) ? readSums(readFileSync(report, "utf8")) : { passed: 0, failed: 0, skipped: 0 };
   rmSync(scratch, { recursive: true, force: true });
   // A file that could not even be loaded stands in no report.

@@ -68,13 +68,13 @@ export const errorCodec = {
 export function toBerthError(error: unknown): BerthError {
   if (error instanceof BerthError) return error;
   const code = (error as { code?: unknown } | undefined)?.code;
-  if (code === "ENOSPC" || code === "EDQUOT" || code === "SQLITE_FULL") {
+  if (code === "ENOSPC" || code === "EDQUOT" || code === "SQLITE_FULL" || code === "53100") {
     return new BerthError("STORAGE_FULL", undefined, { cause: error });
   }
   if ((error as Error | undefined)?.name === "MissingBytesError") {
     return new BerthError("BYTES_MISSING", undefined, { cause: error });
   }
-  if ((error as Error | undefined)?.name === "StoreUnavailableError") {
+  if (["StoreUnavailableError", "MetadataUnavailableError"].includes((error as Error | undefined)?.name ?? "")) {
     return new BerthError("UNAVAILABLE", undefined, { cause: error });
   }
   return new BerthError("UNKNOWN", undefined, { cause: error });

@@ -79,10 +79,14 @@ export class Authenticator {
   /** Checked credentials by their header, emptied when signing keys change. */
   readonly #known = new LRUCache<string, Known>({ max: 10_000 });
   #nobody: Identity | undefined;
+  #keysGeneration = 0;
 
   constructor(options: AuthenticatorOptions) {
     this.#options = options;
-    options.freshness.whenChanged("keys", () => this.#known.clear());
+    options.freshness.whenChanged("keys", () => {
+      this.#known.clear();
+      this.#keysGeneration++;
+    });
   }
 
   /**
@@ -95,10 +99,11 @@ export class Authenticator {
     let known = this.#known.get(name);
     const now = this.#options.now();
     if (known === undefined || known.credential.checkedUntil <= now) {
+      const keysGeneration = this.#keysGeneration;
       const credential = await this.#check(authorization, address);
       if ("bad" in credential) return credential;
       known = { credential, identity: undefined, generation: -1 };
-      this.#known.set(name, known);
+      if (keysGeneration === this.#keysGeneration) this.#known.set(name, known);
     }
     if (known.credential.host !== undefined && known.credential.host !== host) return { bad: "token" };
     const { generation } = this.#options.standing;

@@ -109,7 +109,7 @@ export function groupRoutes(rooms: PeopleRooms): ApiRoute[] {
         const { size, after } = pageOf(query);
         const rows = await database.read(
           all<{ email: Member; source: string }>(
-            `SELECT member AS email, group_concat(source, ' ') AS source FROM group_members
+            `SELECT member AS email, string_agg(source, ' ') AS source FROM group_members
                WHERE group_id = ? AND member > ? GROUP BY member ORDER BY member LIMIT ?`,
             uniqueId,
             after,

@@ -1,6 +1,6 @@
-import { LRUCache } from "lru-cache";
 import type { Identities } from "../access/iam/policy.ts";
 import type { Database } from "../metadata/database.ts";
+import { FreshCache } from "../metadata/fresh-cache.ts";
 import type { Freshness } from "../metadata/freshness.ts";
 import { all, inList, type Steps } from "../metadata/statement.ts";
 import { allAuthenticatedUsers, allUsers, type Member } from "../names/members.ts";
@@ -16,11 +16,11 @@ const nobody: Identities = new Set([allUsers]);
 /** What a principal is beside itself: its groups, its domain, everybody. */
 export class Memberships {
   readonly #database: Database;
-  readonly #known = new LRUCache<string, Identities>({ max: 20_000 });
+  readonly #known: FreshCache<string, Identities>;
 
   constructor(database: Database, freshness: Freshness) {
     this.#database = database;
-    freshness.whenChanged("identity", () => this.#known.clear());
+    this.#known = new FreshCache(freshness, "identity");
   }
 
   /**
@@ -30,12 +30,10 @@ export class Memberships {
   async of(principal: Principal, sets: readonly Member[] = []): Promise<Identities> {
     if (principal === anonymous) return nobody;
     const key = sets.length === 0 ? principal : JSON.stringify([principal, ...sets]);
-    const known = this.#known.get(key);
-    if (known !== undefined) return known;
-    const groups = await this.#database.read(groupsOf(principal));
-    const identities = new Set([principal, ...sets, ...ofKind(principal), ...groups, allUsers]);
-    this.#known.set(key, identities);
-    return identities;
+    return this.#known.find(key, async () => {
+      const groups = await this.#database.read(groupsOf(principal));
+      return new Set([principal, ...sets, ...ofKind(principal), ...groups, allUsers]);
+    });
   }
 }
 

@@ -1,5 +1,5 @@
-import { LRUCache } from "lru-cache";
 import type { Database } from "../metadata/database.ts";
+import { FreshCache } from "../metadata/fresh-cache.ts";
 import type { Freshness } from "../metadata/freshness.ts";
 import { serviceAccountPrincipal, type Principal, userPrincipal } from "../names/principals.ts";
 import { poolOfAccountId } from "./federation/pool-names.ts";
@@ -29,17 +29,15 @@ interface Account {
  */
 export class Standing {
   readonly #database: Database;
-  readonly #keys = new LRUCache<string, UsableKey>({ max: 20_000 });
-  readonly #accounts = new LRUCache<string, Account>({ max: 20_000 });
+  readonly #keys: FreshCache<string, UsableKey>;
+  readonly #accounts: FreshCache<string, Account>;
   #generation = 0;
 
   constructor(database: Database, freshness: Freshness) {
     this.#database = database;
-    freshness.whenChanged("identity", () => {
-      this.#keys.clear();
-      this.#accounts.clear();
-      this.#generation++;
-    });
+    this.#keys = new FreshCache(freshness, "identity");
+    this.#accounts = new FreshCache(freshness, "identity");
+    freshness.whenChanged("identity", () => this.#generation++);
   }
 
   /** Differs from an earlier one if anything about identities may have changed in between. */
@@ -49,8 +47,10 @@ export class Standing {
 
   /** A key that is not disabled, of an account that is not, in a project that is active. */
   async usableKey(id: string): Promise<UsableKey | undefined> {
-    const known = this.#keys.get(id);
-    if (known !== undefined) return known;
+    return this.#keys.find(id, () => this.#usableKey(id));
+  }
+
+  async #usableKey(id: string): Promise<UsableKey | undefined> {
     const row = await this.#database.readRow<{
       email: string;
       unique_id: string;
@@ -66,22 +66,16 @@ export class Standing {
     );
     if (row === undefined) return undefined;
     const { email, unique_id, public_key, expires_at } = row;
-    const key = { id, email, accountId: unique_id, publicKey: public_key, expiresAt: expires_at ?? Infinity };
-    this.#keys.set(id, key);
-    return key;
+    return { id, email, accountId: unique_id, publicKey: public_key, expiresAt: expires_at ?? Infinity };
   }
 
   /** Who has this unique id, if they may sign in. */
   async account(uniqueId: string): Promise<Account | undefined> {
-    const known = this.#accounts.get(uniqueId);
-    if (known !== undefined) return known;
-    const pool = poolOfAccountId(uniqueId);
-    const account =
-      pool === undefined
-        ? ((await this.#serviceAccount(uniqueId)) ?? (await this.#user(uniqueId)))
-        : await this.#pool(pool.number, pool.pool);
-    if (account !== undefined) this.#accounts.set(uniqueId, account);
-    return account;
+    return this.#accounts.find(uniqueId, async () => {
+      const pool = poolOfAccountId(uniqueId);
+      if (pool !== undefined) return this.#pool(pool.number, pool.pool);
+      return (await this.#serviceAccount(uniqueId)) ?? this.#user(uniqueId);
+    });
   }
 
   /** Credentials of a pool do not count while it is disabled; what made them, a provider, may be gone. */

@@ -8,6 +8,7 @@ import type { ResourceName } from "../names/resources.ts";
 import {
   commandInput,
   ensureRepositoryId,
+  ofRepository,
   type Repository,
   type RepositoryInput,
   requireRepositoryId,
@@ -129,41 +130,49 @@ export function* referBlob(manifestId: number, repositoryId: number, blobId: num
 type MountInput = RepositoryInput & { digest: string; from: { registryId: number; elsewhere: Elsewhere } };
 
 /** Links a blob that another repository holds. Answers whether it was there. */
-export const mountBlob = command("images.mountBlob", function* (input: MountInput) {
-  const source = { ...input, registryId: input.from.registryId };
-  const blob = yield* findElsewhere(source, input.digest, input.from.elsewhere);
-  if (blob === undefined) return false;
-  const repositoryId = yield* ensureRepositoryId(input);
-  yield* linkBlob(input, repositoryId, blob.id, input.digest);
-  yield* recordBlob(input.actor, input.resource, "mounted", input.digest, input.now);
-  return true;
-});
+export const mountBlob = command(
+  "images.mountBlob",
+  function* (input: MountInput) {
+    const source = { ...input, registryId: input.from.registryId };
+    const blob = yield* findElsewhere(source, input.digest, input.from.elsewhere);
+    if (blob === undefined) return false;
+    const repositoryId = yield* ensureRepositoryId(input);
+    yield* linkBlob(input, repositoryId, blob.id, input.digest);
+    yield* recordBlob(input.actor, input.resource, "mounted", input.digest, input.now);
+    return true;
+  },
+  ofRepository,
+);
 
 type UnlinkInput = RepositoryInput & { digest: string };
 
 /** Takes a blob out of a repository, unless one of its manifests needs it. */
-export const unlinkBlob = command("images.unlinkBlob", function* (input: UnlinkInput) {
-  const repositoryId = yield* requireRepositoryId(input.registryId, input.name);
-  const blob = yield* first<{ id: number }>(
-    `SELECT b.id FROM blobs b JOIN blob_links l ON l.blob_id = b.id AND l.repository_id = ?
+export const unlinkBlob = command(
+  "images.unlinkBlob",
+  function* (input: UnlinkInput) {
+    const repositoryId = yield* requireRepositoryId(input.registryId, input.name);
+    const blob = yield* first<{ id: number }>(
+      `SELECT b.id FROM blobs b JOIN blob_links l ON l.blob_id = b.id AND l.repository_id = ?
      WHERE b.store = ? AND b.digest = ?`,
-    repositoryId,
-    input.store,
-    input.digest,
-  );
-  if (blob === undefined) throw new BerthError("BLOB_UNKNOWN");
-  const user = yield* first<{ digest: string }>(
-    `SELECT m.digest FROM manifest_blobs mb JOIN manifests m ON m.id = mb.manifest_id
+      repositoryId,
+      input.store,
+      input.digest,
+    );
+    if (blob === undefined) throw new BerthError("BLOB_UNKNOWN");
+    const user = yield* first<{ digest: string }>(
+      `SELECT m.digest FROM manifest_blobs mb JOIN manifests m ON m.id = mb.manifest_id
      WHERE mb.repository_id = ? AND mb.blob_id = ? LIMIT 1`,
-    repositoryId,
-    blob.id,
-  );
-  if (user !== undefined) {
-    throw new BerthError("BLOB_REFERENCED", `The blob is used by the manifest ${user.digest}; delete that first.`);
-  }
-  yield* run("DELETE FROM blob_links WHERE repository_id = ? AND blob_id = ?", repositoryId, blob.id);
-  yield* recordBlob(input.actor, input.resource, "deleted", input.digest, input.now);
-});
+      repositoryId,
+      blob.id,
+    );
+    if (user !== undefined) {
+      throw new BerthError("BLOB_REFERENCED", `The blob is used by the manifest ${user.digest}; delete that first.`);
+    }
+    yield* run("DELETE FROM blob_links WHERE repository_id = ? AND blob_id = ?", repositoryId, blob.id);
+    yield* recordBlob(input.actor, input.resource, "deleted", input.digest, input.now);
+  },
+  ofRepository,
+);
 
 export async function deleteBlob(repository: Repository, digest: Digest): Promise<void> {
   await repository.database.write(unlinkBlob, { ...commandInput(repository), digest });

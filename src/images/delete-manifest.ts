@@ -3,19 +3,23 @@ import { BerthError } from "../http/berth-error.ts";
 import { command } from "../metadata/database.ts";
 import { all, first, run, type Steps } from "../metadata/statement.ts";
 import { appendEvent } from "../operations/outbox.ts";
-import { findRepositoryId, type Repository, type RepositoryInput } from "./repository.ts";
+import { findRepositoryId, ofRepository, type Repository, type RepositoryInput } from "./repository.ts";
 import { findTag, removeTag } from "./tags.ts";
 
 type DeleteTagInput = RepositoryInput & { tag: string };
 
 /** Removes a tag; the manifest it named stays. */
-export const deleteTag = command("images.deleteTag", function* (input: DeleteTagInput) {
-  const repositoryId = yield* findRepositoryId(input.registryId, input.name);
-  const state = repositoryId === undefined ? undefined : yield* findTag(repositoryId, input.tag);
-  if (repositoryId === undefined || state === undefined) throw unknown(input.tag);
-  yield* removeTag(input, repositoryId, input.tag, state.digest);
-  yield* recordChange(input.actor, input.resource, { tag: input.tag, change: "deleted" }, input.now);
-});
+export const deleteTag = command(
+  "images.deleteTag",
+  function* (input: DeleteTagInput) {
+    const repositoryId = yield* findRepositoryId(input.registryId, input.name);
+    const state = repositoryId === undefined ? undefined : yield* findTag(repositoryId, input.tag);
+    if (repositoryId === undefined || state === undefined) throw unknown(input.tag);
+    yield* removeTag(input, repositoryId, input.tag, state.digest);
+    yield* recordChange(input.actor, input.resource, { tag: input.tag, change: "deleted" }, input.now);
+  },
+  ofRepository,
+);
 
 type DeleteManifestInput = RepositoryInput & {
   digest: string;
@@ -26,23 +30,27 @@ type DeleteManifestInput = RepositoryInput & {
 };
 
 /** Removes a manifest; its tags go with it, and lists that hold it become sparse, unless that is refused. */
-export const deleteManifest = command("images.deleteManifest", function* (input: DeleteManifestInput) {
-  const repositoryId = yield* findRepositoryId(input.registryId, input.name);
-  const manifest = repositoryId === undefined ? undefined : yield* findManifest(repositoryId, input.digest);
-  if (repositoryId === undefined || manifest === undefined) throw unknown(input.digest);
-  if (input.protectReferenced) yield* refuseReferenced(manifest.id, input.digest);
-  const tags = yield* tagsOf(manifest.id);
-  for (const tag of tags) {
-    if (input.removable !== "all" && !input.removable.includes(tag)) {
-      throw new BerthError("DENIED", `The tag "${tag}" names the manifest, and you may not delete it.`);
+export const deleteManifest = command(
+  "images.deleteManifest",
+  function* (input: DeleteManifestInput) {
+    const repositoryId = yield* findRepositoryId(input.registryId, input.name);
+    const manifest = repositoryId === undefined ? undefined : yield* findManifest(repositoryId, input.digest);
+    if (repositoryId === undefined || manifest === undefined) throw unknown(input.digest);
+    if (input.protectReferenced) yield* refuseReferenced(manifest.id, input.digest);
+    const tags = yield* tagsOf(manifest.id);
+    for (const tag of tags) {
+      if (input.removable !== "all" && !input.removable.includes(tag)) {
+        throw new BerthError("DENIED", `The tag "${tag}" names the manifest, and you may not delete it.`);
+      }
+      yield* removeTag(input, repositoryId, tag, input.digest);
     }
-    yield* removeTag(input, repositoryId, tag, input.digest);
-  }
-  yield* run("DELETE FROM manifests WHERE id = ?", manifest.id);
-  yield* recordChange(input.actor, input.resource, { manifest: input.digest, change: "deleted" }, input.now);
-  const repository = `${input.host}/${input.name}`;
-  yield* appendEvent(input.registryId, { kind: "manifest.deleted", repository, digest: input.digest }, input.now);
-});
+    yield* run("DELETE FROM manifests WHERE id = ?", manifest.id);
+    yield* recordChange(input.actor, input.resource, { manifest: input.digest, change: "deleted" }, input.now);
+    const repository = `${input.host}/${input.name}`;
+    yield* appendEvent(input.registryId, { kind: "manifest.deleted", repository, digest: input.digest }, input.now);
+  },
+  ofRepository,
+);
 
 function* tagsOf(manifestId: number): Steps<string[]> {
   const rows = yield* all<{ name: string }>("SELECT name FROM tags WHERE manifest_id = ? ORDER BY name", manifestId);

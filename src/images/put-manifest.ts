@@ -5,7 +5,7 @@ import { all, first, inList, run, type Steps } from "../metadata/statement.ts";
 import { appendEvent } from "../operations/outbox.ts";
 import { type Elsewhere, findElsewhere, linkBlob, referBlob } from "./blobs.ts";
 import type { ManifestDocument } from "./manifest-document.ts";
-import { ensureRepositoryId, type RepositoryInput } from "./repository.ts";
+import { ensureRepositoryId, ofRepository, type RepositoryInput } from "./repository.ts";
 import { moveTag } from "./tags.ts";
 
 export type PutManifestInput = RepositoryInput & {
@@ -27,13 +27,17 @@ export type PutManifestInput = RepositoryInput & {
  * Stores a manifest and points tags at it: blobs checked and linked, references, tags with their history, audit and
  * outbox, all or nothing. Putting it again changes nothing but the tags.
  */
-export const putManifest = command("images.putManifest", function* (input: PutManifestInput) {
-  const repositoryId = yield* ensureRepositoryId(input);
-  const blobs = yield* linkedBlobs(input, repositoryId);
-  const manifestId = yield* storeManifest(input, repositoryId, blobs);
-  for (const tag of input.tags) yield* moveTag(input, repositoryId, tag, manifestId, input.digest);
-  yield* recordChange(input.actor, input.resource, { manifest: input.digest, tags: input.tags }, input.now);
-});
+export const putManifest = command(
+  "images.putManifest",
+  function* (input: PutManifestInput) {
+    const repositoryId = yield* ensureRepositoryId(input);
+    const blobs = yield* linkedBlobs(input, repositoryId);
+    const manifestId = yield* storeManifest(input, repositoryId, blobs);
+    for (const tag of input.tags) yield* moveTag(input, repositoryId, tag, manifestId, input.digest);
+    yield* recordChange(input.actor, input.resource, { manifest: input.digest, tags: input.tags }, input.now);
+  },
+  ofRepository,
+);
 
 interface NeededBlobs {
   /** Each now linked here. */

@@ -63,6 +63,9 @@ export interface RepositoryInput {
   now: number;
 }
 
+/** What commands on a repository have to themselves: see `Scope`. */
+export const ofRepository = ({ registryId, name }: RepositoryInput): string => `${registryId}/${name}`;
+
 export function commandInput(repository: Repository): RepositoryInput {
   const { registry, name, resource, actor } = repository;
   return {

@@ -4,7 +4,7 @@ import { command } from "../metadata/database.ts";
 import { all, first, run, type Steps } from "../metadata/statement.ts";
 import type { Digest, DigestAlgorithm } from "../names/digest.ts";
 import { linkBlob, recordBlob } from "./blobs.ts";
-import { ensureRepositoryId, type RepositoryInput } from "./repository.ts";
+import { ensureRepositoryId, ofRepository, type RepositoryInput } from "./repository.ts";
 
 /** An upload is its repository's and its principal's: for anyone else it does not exist. */
 type UploadInput = RepositoryInput & { id: string; epoch: number };
@@ -45,6 +45,7 @@ export const startUpload = command(
       input.now,
     );
   },
+  ofRepository,
 );
 
 /** The upload, if its epoch is the one given. */
@@ -68,48 +69,60 @@ function* segmentKeys(id: string): Steps<StagingKey[]> {
 
 type SegmentInput = UploadInput & { stagingKey: string; size: number; offset: number; digest: string | null };
 
-export const appendSegment = command("images.appendSegment", function* (input: SegmentInput) {
-  const moved = yield* first(
-    `UPDATE uploads SET epoch = epoch + 1, size = size + ?, digest = ?, updated_at = ?
+export const appendSegment = command(
+  "images.appendSegment",
+  function* (input: SegmentInput) {
+    const moved = yield* first(
+      `UPDATE uploads SET epoch = epoch + 1, size = size + ?, digest = ?, updated_at = ?
      WHERE ${owned} AND epoch = ? AND size = ? RETURNING id`,
-    input.size,
-    input.digest,
-    input.now,
-    ...ownership(input),
-    input.epoch,
-    input.offset,
-  );
-  if (moved === undefined) throw new BerthError("BLOB_UPLOAD_UNKNOWN");
-  if (input.size === 0) return;
-  yield* run(
-    "INSERT INTO upload_segments (upload_id, position, staging_key, size) VALUES (?, ?, ?, ?)",
-    input.id,
-    input.offset,
-    input.stagingKey,
-    input.size,
-  );
-});
+      input.size,
+      input.digest,
+      input.now,
+      ...ownership(input),
+      input.epoch,
+      input.offset,
+    );
+    if (moved === undefined) throw new BerthError("BLOB_UPLOAD_UNKNOWN");
+    if (input.size === 0) return;
+    yield* run(
+      "INSERT INTO upload_segments (upload_id, position, staging_key, size) VALUES (?, ?, ?, ?)",
+      input.id,
+      input.offset,
+      input.stagingKey,
+      input.size,
+    );
+  },
+  ofRepository,
+);
 
 /** Takes an upload over: any epoch that was ever given out will do. */
-export const renewUpload = command("images.renewUpload", function* (input: UploadInput) {
-  const row = yield* first<{ epoch: number; size: number }>(
-    `UPDATE uploads SET epoch = epoch + 1, updated_at = ? WHERE ${owned} AND epoch >= ? RETURNING epoch, size`,
-    input.now,
-    ...ownership(input),
-    input.epoch,
-  );
-  if (row === undefined) throw new BerthError("BLOB_UPLOAD_UNKNOWN");
-  return { id: input.id, epoch: row.epoch, size: row.size };
-});
+export const renewUpload = command(
+  "images.renewUpload",
+  function* (input: UploadInput) {
+    const row = yield* first<{ epoch: number; size: number }>(
+      `UPDATE uploads SET epoch = epoch + 1, updated_at = ? WHERE ${owned} AND epoch >= ? RETURNING epoch, size`,
+      input.now,
+      ...ownership(input),
+      input.epoch,
+    );
+    if (row === undefined) throw new BerthError("BLOB_UPLOAD_UNKNOWN");
+    return { id: input.id, epoch: row.epoch, size: row.size };
+  },
+  ofRepository,
+);
 
 /** Forgets an upload; answers the segments that nobody needs any more. */
-export const cancelUpload = command("images.cancelUpload", function* (input: UploadInput) {
-  const known = yield* first(`SELECT id FROM uploads WHERE ${owned} AND epoch = ?`, ...ownership(input), input.epoch);
-  if (known === undefined) throw new BerthError("BLOB_UPLOAD_UNKNOWN");
-  const keys = yield* segmentKeys(input.id);
-  yield* run("DELETE FROM uploads WHERE id = ?", input.id);
-  return keys;
-});
+export const cancelUpload = command(
+  "images.cancelUpload",
+  function* (input: UploadInput) {
+    const known = yield* first(`SELECT id FROM uploads WHERE ${owned} AND epoch = ?`, ...ownership(input), input.epoch);
+    if (known === undefined) throw new BerthError("BLOB_UPLOAD_UNKNOWN");
+    const keys = yield* segmentKeys(input.id);
+    yield* run("DELETE FROM uploads WHERE id = ?", input.id);
+    return keys;
+  },
+  ofRepository,
+);
 
 type FinishInput = RepositoryInput & {
   id: string;
@@ -121,36 +134,40 @@ type FinishInput = RepositoryInput & {
 };
 
 /** Makes the bytes a blob of the repository. Answers the key that the digest's bytes are kept under. */
-export const finishUpload = command("images.finishUpload", function* (input: FinishInput) {
-  const repositoryId = yield* ensureRepositoryId(input);
-  if (input.epoch !== undefined) {
-    const gone = yield* first(
-      "DELETE FROM uploads WHERE id = ? AND repository_id = ? AND principal = ? AND epoch = ? RETURNING id",
-      input.id,
-      repositoryId,
-      input.actor.principal,
-      input.epoch,
-    );
-    if (gone === undefined) throw new BerthError("BLOB_UPLOAD_UNKNOWN");
-  }
-  yield* run(
-    `INSERT INTO blobs (store, digest, size, storage_key, created_at) VALUES (?, ?, ?, ?, ?)
+export const finishUpload = command(
+  "images.finishUpload",
+  function* (input: FinishInput) {
+    const repositoryId = yield* ensureRepositoryId(input);
+    if (input.epoch !== undefined) {
+      const gone = yield* first(
+        "DELETE FROM uploads WHERE id = ? AND repository_id = ? AND principal = ? AND epoch = ? RETURNING id",
+        input.id,
+        repositoryId,
+        input.actor.principal,
+        input.epoch,
+      );
+      if (gone === undefined) throw new BerthError("BLOB_UPLOAD_UNKNOWN");
+    }
+    yield* run(
+      `INSERT INTO blobs (store, digest, size, storage_key, created_at) VALUES (?, ?, ?, ?, ?)
      ON CONFLICT (store, digest) DO NOTHING`,
-    input.store,
-    input.digest,
-    input.size,
-    input.storageKey,
-    input.now,
-  );
-  const blob = (yield* first<{ id: number; storage_key: StorageKey }>(
-    "SELECT id, storage_key FROM blobs WHERE store = ? AND digest = ?",
-    input.store,
-    input.digest,
-  )) as { id: number; storage_key: StorageKey };
-  yield* linkBlob(input, repositoryId, blob.id, input.digest);
-  yield* recordBlob(input.actor, input.resource, "uploaded", input.digest, input.now);
-  return blob.storage_key;
-});
+      input.store,
+      input.digest,
+      input.size,
+      input.storageKey,
+      input.now,
+    );
+    const blob = (yield* first<{ id: number; storage_key: StorageKey }>(
+      "SELECT id, storage_key FROM blobs WHERE store = ? AND digest = ?",
+      input.store,
+      input.digest,
+    )) as { id: number; storage_key: StorageKey };
+    yield* linkBlob(input, repositoryId, blob.id, input.digest);
+    yield* recordBlob(input.actor, input.resource, "uploaded", input.digest, input.now);
+    return blob.storage_key;
+  },
+  ofRepository,
+);
 
 /** Gives up uploads that nobody continued since `before`, at most `limit`; answers their segments by store. */
 export const expireUploads = command("images.expireUploads", function* (input: { before: number; limit: number }) {

@@ -1,5 +1,6 @@
 import type { StagedWriter, StagingKey } from "../blobs/blob-store.ts";
 import { BerthError } from "../http/berth-error.ts";
+import { MetadataUnavailableError } from "../metadata/database.ts";
 import type { DigestAlgorithm } from "../names/digest.ts";
 import { Digester, type Digest, digestAlgorithm } from "../names/digest.ts";
 import type { Repository } from "./repository.ts";
@@ -87,7 +88,8 @@ export async function continueUpload(
     const segment = { stagingKey: writer.key, size, digest, offset: state.size };
     await repository.database.write(appendSegment, { ...commandInput(repository), ...handle, ...segment });
   } catch (error) {
-    await repository.store.removeStaged(writer.key);
+    // Where it is not known whether the segment counts, it stays: a sweep removes it if it does not.
+    if (!(error instanceof MetadataUnavailableError)) await repository.store.removeStaged(writer.key);
     throw error;
   }
   if (size === 0) await repository.store.removeStaged(writer.key);

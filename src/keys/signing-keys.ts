@@ -1,4 +1,5 @@
 import { type CryptoKey, exportJWK, generateKeyPair, importJWK, type JWK } from "jose";
+import { FreshCache } from "../metadata/fresh-cache.ts";
 import type { Freshness } from "../metadata/freshness.ts";
 import { command, type Database } from "../metadata/database.ts";
 import { all, run, type Steps } from "../metadata/statement.ts";
@@ -53,13 +54,11 @@ const publishedBefore = 10 * 60_000;
 /** The keys that sign and check the registry's tokens; the newest signs, once it is known. */
 export class SigningKeys {
   readonly #database: Database;
-  #keys: Promise<SigningKey[]> | undefined;
+  readonly #keys: FreshCache<"", SigningKey[]>;
 
   constructor(database: Database, freshness: Freshness) {
     this.#database = database;
-    freshness.whenChanged("keys", () => {
-      this.#keys = undefined;
-    });
+    this.#keys = new FreshCache(freshness, "keys", 1);
   }
 
   async newest(): Promise<SigningKey> {
@@ -88,8 +87,7 @@ export class SigningKeys {
   }
 
   #all(): Promise<SigningKey[]> {
-    this.#keys ??= this.#load();
-    return this.#keys;
+    return this.#keys.find("", () => this.#load());
   }
 
   async #load(): Promise<SigningKey[]> {

@@ -14,7 +14,7 @@ export class Freshness {
   readonly #listeners: [VersionName, () => void][] = [];
   readonly #versions = new Map<string, number>();
   #changeCount = -1;
-  #looked = false;
+  #looking: Promise<void> | undefined;
 
   constructor(database: Database) {
     this.#database = database;
@@ -29,13 +29,19 @@ export class Freshness {
    * Once in a turn of the event loop: the requests of one turn had all arrived when it began, so that what the first
    * of them sees is no older than any of them.
    */
-  async refresh(): Promise<void> {
-    if (this.#looked) return;
-    this.#looked = true;
-    setImmediate(() => {
-      this.#looked = false;
-    });
-    const count = this.#database.changeCount();
+  refresh(): Promise<void> {
+    if (this.#looking === undefined) {
+      this.#looking = this.#look();
+      setImmediate(() => {
+        this.#looking = undefined;
+      });
+    }
+    return this.#looking;
+  }
+
+  async #look(): Promise<void> {
+    const now = this.#database.changeCount();
+    const count = typeof now === "number" ? now : await now;
     if (count === this.#changeCount) return;
     const rows = await this.#database.read(all<{ name: string; value: number }>("SELECT name, value FROM versions"));
     for (const { name, value } of rows) {

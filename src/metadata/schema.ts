@@ -4,8 +4,12 @@
  */
 export interface Migration {
   version: number;
-  statements: readonly string[];
+  statements: readonly (string | { sqlite: string; postgres: string })[];
 }
+
+/** For data of before there was PostgreSQL. */
+const inSqlite = (sqlite: string): { sqlite: string; postgres: string } => ({ sqlite, postgres: "" });
+const inPostgres = (postgres: string): { sqlite: string; postgres: string } => ({ sqlite: "", postgres });
 
 const first: Migration = {
   version: 1,
@@ -131,9 +135,9 @@ const second: Migration = {
       member TEXT NOT NULL, resource TEXT NOT NULL REFERENCES policies (resource) ON DELETE CASCADE,
       PRIMARY KEY (member, resource)) WITHOUT ROWID`,
     `CREATE INDEX policy_members_by_resource ON policy_members (resource)`,
-    `INSERT INTO policy_members (member, resource)
+    inSqlite(`INSERT INTO policy_members (member, resource)
       SELECT DISTINCT member.value, policies.resource
-        FROM policies, json_each(policies.bindings) binding, json_each(binding.value, '$.members') member`,
+        FROM policies, json_each(policies.bindings) binding, json_each(binding.value, '$.members') member`),
     // `name` is \`projects/P/roles/R\` or \`organizations/O/roles/R\`.
     `CREATE TABLE custom_roles (
       name TEXT PRIMARY KEY, parent TEXT NOT NULL, title TEXT NOT NULL, description TEXT NOT NULL, stage TEXT NOT NULL,
@@ -168,9 +172,9 @@ const second: Migration = {
       unique_id TEXT PRIMARY KEY, email TEXT NOT NULL, display_name TEXT NOT NULL DEFAULT '', password_hash TEXT,
       issuer TEXT, subject TEXT, disabled INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL,
       credentials_since INTEGER NOT NULL, deleted_at INTEGER)`,
-    `INSERT INTO people (unique_id, email, password_hash, created_at, credentials_since)
+    inSqlite(`INSERT INTO people (unique_id, email, password_hash, created_at, credentials_since)
       SELECT '1' || printf('%020d', abs(random()) % 100000000000000000), email, password_hash, created_at, created_at
-        FROM users`,
+        FROM users`),
     `DROP TABLE users`,
     `ALTER TABLE people RENAME TO users`,
     `CREATE UNIQUE INDEX users_by_email ON users (email) WHERE deleted_at IS NULL`,
@@ -203,7 +207,7 @@ const second: Migration = {
     `ALTER TABLE audit_log ADD COLUMN user_agent TEXT NOT NULL DEFAULT ''`,
     `ALTER TABLE audit_log ADD COLUMN key_id TEXT NOT NULL DEFAULT ''`,
     `ALTER TABLE audit_log ADD COLUMN delegation TEXT NOT NULL DEFAULT '[]'`,
-    `ALTER TABLE audit_log ADD COLUMN authorization TEXT NOT NULL DEFAULT '[]'`,
+    `ALTER TABLE audit_log ADD COLUMN "authorization" TEXT NOT NULL DEFAULT '[]'`,
     // Equal denials and reads are one entry.
     `ALTER TABLE audit_log ADD COLUMN count INTEGER NOT NULL DEFAULT 1`,
     `ALTER TABLE audit_log ADD COLUMN first_at INTEGER`,
@@ -250,4 +254,37 @@ const fourth: Migration = {
   ],
 };
 
-export const migrations: readonly Migration[] = [first, second, third, fourth];
+/** What both databases are asked in the same words; who does what where several servers share one. */
+const fifth: Migration = {
+  version: 5,
+  statements: [
+    // Nobody holds a lease without a holder; a holder moves `beat` as long as it lives.
+    `CREATE TABLE leases (
+      name TEXT PRIMARY KEY, holder TEXT NOT NULL, fence INTEGER NOT NULL, beat INTEGER NOT NULL)`,
+    // The log is read in the order of (at, id); SQLite's indexes end in the id of themselves.
+    ...["(at, id)", "(project_id, at, id)", "(principal, at, id)"].map((columns) =>
+      inPostgres(`CREATE INDEX ON audit_log ${columns}`),
+    ),
+    ...["audit_log_by_time", "audit_log_by_project", "audit_log_by_principal"].map((name) =>
+      inPostgres(`DROP INDEX ${name}`),
+    ),
+    // The rights of each audit entry, as rows.
+    {
+      sqlite: `CREATE VIEW audit_authorizations AS
+        SELECT audit_log.id AS entry_id, json_extract(held.value, '$.resource') AS resource,
+          json_extract(held.value, '$.permission') AS permission, json_extract(held.value, '$.granted') AS granted
+        FROM audit_log, json_each(audit_log.authorization) AS held`,
+      postgres: `CREATE VIEW audit_authorizations AS
+        SELECT audit_log.id AS entry_id, held ->> 'resource' AS resource, held ->> 'permission' AS permission,
+          CASE WHEN held ->> 'granted' = 'true' THEN 1 ELSE 0 END AS granted
+        FROM audit_log CROSS JOIN LATERAL json_array_elements(audit_log."authorization"::json) AS held`,
+    },
+    inPostgres(`CREATE FUNCTION instr(whole text, part text) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
+      AS 'SELECT strpos(whole, part)::bigint'`),
+    // Of a path only what is needed here: `$.NAME`.
+    inPostgres(`CREATE FUNCTION json_extract(document text, path text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+      AS 'SELECT document::json ->> substr(path, 3)'`),
+  ],
+};
+
+export const migrations: readonly Migration[] = [first, second, third, fourth, fifth];

@@ -44,7 +44,7 @@ export class SqliteConnection {
     return (this.#prepare(sql).get(...params) as Row | null) ?? undefined;
   }
 
-  /** Runs `steps` to their end; an error goes into the generator, so that its `finally` blocks run. */
+  /** Runs `steps` to their end. An error of a statement ends them; it goes through their `finally` blocks. */
   run<T>(steps: Steps<T>): T {
     let next = steps.next();
     while (next.done !== true) {
@@ -52,8 +52,8 @@ export class SqliteConnection {
       try {
         rows = this.execute(next.value);
       } catch (error) {
-        next = steps.throw(error);
-        continue;
+        steps.throw(error);
+        throw error;
       }
       next = steps.next(rows);
     }
@@ -179,6 +179,7 @@ interface Pending {
 
 /** The metadata in a SQLite file: reads on a connection of this process's own, writes through `writer`. */
 export class SqliteDatabase implements Database {
+  readonly lookEach = 25;
   readonly #reader: SqliteConnection;
   readonly #writer: Writer;
 

@@ -13,24 +13,39 @@ export interface Statement {
 /**
  * Work on the database, written once for every driver: a generator yields statements and is resumed with their
  * rows. SQLite runs it to its end without a pause; PostgreSQL awaits each statement. A thrown error undoes the
- * whole; a generator must have no other effect than its statements, because a driver may run it again.
+ * whole, and so does one of a statement, caught or not; a generator must have no other effect than its statements,
+ * because a driver may run it again.
  */
 export type Steps<T> = Generator<Statement, T, Row[]>;
 
+const single = Symbol("single");
+
+/** Whether the steps are one query and no more: a driver then needs no transaction around them. */
+export function isSingle(steps: Steps<unknown>): boolean {
+  return single in steps;
+}
+
 /** All rows of a query. */
-export function* all<R>(sql: string, ...params: SqlValue[]): Steps<R[]> {
-  return (yield { sql, params, rows: true }) as R[];
+export function all<R>(sql: string, ...params: SqlValue[]): Steps<R[]> {
+  return Object.assign(query<R>(sql, params), { [single]: true });
 }
 
 /** The first row of a query, or `undefined`. */
-export function* first<R>(sql: string, ...params: SqlValue[]): Steps<R | undefined> {
-  const rows = yield { sql, params, rows: true };
-  return rows[0] as R | undefined;
+export function first<R>(sql: string, ...params: SqlValue[]): Steps<R | undefined> {
+  return Object.assign(firstOf<R>(sql, params), { [single]: true });
 }
 
 /** A statement whose rows, if it has any, nobody wants. */
 export function* run(sql: string, ...params: SqlValue[]): Steps<void> {
   yield { sql, params, rows: false };
+}
+
+function* query<R>(sql: string, params: readonly SqlValue[]): Steps<R[]> {
+  return (yield { sql, params, rows: true }) as R[];
+}
+
+function* firstOf<R>(sql: string, params: readonly SqlValue[]): Steps<R | undefined> {
+  return (yield { sql, params, rows: true })[0] as R | undefined;
 }
 
 /**

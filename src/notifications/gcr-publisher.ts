@@ -2,22 +2,23 @@ import type { ServiceAgents } from "../identity/agent-caller.ts";
 import type { Database } from "../metadata/database.ts";
 import type { Freshness } from "../metadata/freshness.ts";
 import type { ProjectId } from "../names/reference.ts";
+import type { Lease } from "../operations/leases.ts";
 import { gcrMessage } from "./gcr-message.ts";
 import { gcrTopic, type PubSub } from "./pubsub.ts";
 import {
   beginFollowing,
-  eventsAfter,
+  eventsBetween,
   findTopic,
+  lastEvent,
   notePosition,
   noteTopic,
   type PlacedEvent,
-  projectsAfter,
+  projectsBetween,
+  settleOutbox,
   type TopicStatus,
   unfinishedTopics,
 } from "./topics.ts";
 
-/** How often is looked whether anything was committed, in ms: the look costs microseconds. */
-const lookEach = 25;
 /** Events of one request to the topic, and projects that are told at a time. */
 const batch = 200;
 const maxRunning = 16;
@@ -27,6 +28,8 @@ const longestRetry = 60_000;
 const roleRetry = 2000;
 
 interface PublisherOptions {
+  /** Under which this server, and no other, publishes. */
+  lease: Lease | undefined;
   database: Database;
   freshness: Freshness;
   agents: ServiceAgents;
@@ -50,7 +53,6 @@ export class GcrPublisher {
   #begin = 0;
   /** The last event whose project was put on the list. */
   #listed = 0;
-  #changeCount = -1;
   #looking = false;
   #timer: Timer | undefined;
 
@@ -62,7 +64,7 @@ export class GcrPublisher {
     const { database } = this.#options;
     this.#begin = this.#listed = await database.write(beginFollowing, undefined);
     for (const project of await database.read(unfinishedTopics())) this.#waiting.add(project);
-    this.#timer = setInterval(() => void this.#look(), lookEach);
+    this.#timer = setInterval(() => void this.#look(), database.lookEach);
   }
 
   stop(): void {
@@ -72,14 +74,14 @@ export class GcrPublisher {
 
   async #look(): Promise<void> {
     const { database } = this.#options;
-    const count = database.changeCount();
-    if (this.#looking || (count === this.#changeCount && this.#waiting.size === 0)) return;
+    if (this.#looking) return;
     this.#looking = true;
     try {
-      const { projects, last } = await database.read(projectsAfter(this.#listed));
-      for (const project of projects) this.#waiting.add(project);
-      this.#changeCount = count;
-      this.#listed = last;
+      if ((await database.read(lastEvent())) > this.#listed) {
+        const last = await database.write(settleOutbox, undefined);
+        for (const project of await database.read(projectsBetween(this.#listed, last))) this.#waiting.add(project);
+        this.#listed = last;
+      }
       for (const project of this.#waiting) {
         if (this.#running.size >= maxRunning) break;
         if (this.#running.has(project)) continue;
@@ -113,7 +115,7 @@ export class GcrPublisher {
     const { database, freshness, agents, pubsub } = this.#options;
     const before = await database.read(findTopic(project));
     const position = before?.position ?? this.#begin;
-    const events = await database.read(eventsAfter(project, position, batch));
+    const events = await database.read(eventsBetween(project, position, this.#listed, batch));
     const last = events.at(-1);
     if (last === undefined) return false;
     await freshness.refresh();
@@ -149,10 +151,10 @@ export class GcrPublisher {
     before: TopicStatus | undefined,
     status: Pick<TopicStatus, "position" | "state" | "reason">,
   ): Promise<void> {
-    const { database, log, now } = this.#options;
+    const { database, lease, log, now } = this.#options;
     const isSame = before?.state === status.state && before.reason === status.reason;
     if (isSame && before.position === status.position) return;
-    await database.write(noteTopic, { project, ...status, now: now() });
+    await database.write(noteTopic, { lease, project, ...status, now: now() });
     const { state, reason } = status;
     if (isSame || (before === undefined && state === "ok")) return;
     if (state === "ok") log.info({ project }, "notifications go out again");
@@ -170,7 +172,7 @@ export class GcrPublisher {
     const position = this.#listed;
     if (this.#running.size + this.#waiting.size + this.#broken.size > 0) return;
     try {
-      await this.#options.database.write(notePosition, { position });
+      await this.#options.database.write(notePosition, { lease: this.#options.lease, position });
     } catch (error) {
       this.#failed(error);
     }

@@ -1,6 +1,7 @@
 import { command } from "../metadata/database.ts";
 import { all, first, run, type Steps } from "../metadata/statement.ts";
 import type { ProjectId } from "../names/reference.ts";
+import { type Lease, requireLease } from "../operations/leases.ts";
 import type { Event } from "../operations/outbox.ts";
 
 /**
@@ -28,26 +29,46 @@ export interface PlacedEvent {
 
 const columns = "position, state, reason, changed_at AS changedAt";
 
-/** The events of a project after a position, in their order. */
-export function* eventsAfter(project: ProjectId, position: number, limit: number): Steps<PlacedEvent[]> {
+/** The events of a project after a position and up to another, in their order. */
+export function* eventsBetween(
+  project: ProjectId,
+  position: number,
+  last: number,
+  limit: number,
+): Steps<PlacedEvent[]> {
   const rows = yield* all<{ id: number; kind: string; payload: string }>(
     `SELECT id, kind, payload FROM outbox WHERE registry_id IN (SELECT id FROM registries WHERE project_id = ?)
-       AND id > ? ORDER BY id LIMIT ?`,
+       AND id > ? AND id <= ? ORDER BY id LIMIT ?`,
     project,
     position,
+    last,
     limit,
   );
   return rows.map(({ id, kind, payload }) => ({ id, event: { kind, ...(JSON.parse(payload) as object) } as Event }));
 }
 
-/** The projects with events after a position, and the position of the last event there is. */
-export function* projectsAfter(position: number): Steps<{ projects: ProjectId[]; last: number }> {
+/**
+ * The position of the last event there is, when no other is being written. Commands that run side by side may commit
+ * in another order than that of their events' ids; this one runs alone, and so none below its answer is still to come.
+ */
+export const settleOutbox = command("notifications.settle", function* (): Steps<number> {
+  return yield* lastEvent();
+});
+
+/** The position of the last event that can be seen. */
+export function* lastEvent(): Steps<number> {
+  return (yield* first<{ id: number | null }>("SELECT max(id) AS id FROM outbox"))?.id ?? 0;
+}
+
+/** The projects with events after a position and up to another. */
+export function* projectsBetween(position: number, last: number): Steps<ProjectId[]> {
   const rows = yield* all<{ project: ProjectId }>(
-    `SELECT DISTINCT g.project_id AS project FROM outbox o JOIN registries g ON g.id = o.registry_id WHERE o.id > ?`,
+    `SELECT DISTINCT g.project_id AS project FROM outbox o JOIN registries g ON g.id = o.registry_id
+       WHERE o.id > ? AND o.id <= ?`,
     position,
+    last,
   );
-  const last = yield* first<{ id: number | null }>("SELECT max(id) AS id FROM outbox");
-  return { projects: rows.map(({ project }) => project), last: last?.id ?? 0 };
+  return rows.map(({ project }) => project);
 }
 
 /** How it goes with a project's topic; `undefined` before its first event. */
@@ -64,6 +85,7 @@ export function* unfinishedTopics(): Steps<ProjectId[]> {
 }
 
 interface Progress extends Omit<TopicStatus, "changedAt"> {
+  lease: Lease | undefined;
   project: ProjectId;
   now: number;
 }
@@ -71,9 +93,10 @@ interface Progress extends Omit<TopicStatus, "changedAt"> {
 /** Notes how far publishing to a project's topic has come, and how it goes. */
 export const noteTopic = command("notifications.noteTopic", function* (input: Progress): Steps<void> {
   const { project, position, state, reason, now } = input;
+  yield* requireLease(input.lease);
   yield* run(
     `INSERT INTO gcr_topics (project_id, position, state, reason, changed_at)
-       SELECT id, ?, ?, ?, ? FROM projects WHERE id = ?
+       SELECT id, CAST(? AS BIGINT), ?, ?, CAST(? AS BIGINT) FROM projects WHERE id = ?
      ON CONFLICT (project_id) DO UPDATE SET position = excluded.position, reason = excluded.reason,
        changed_at = CASE WHEN state = excluded.state THEN changed_at ELSE excluded.changed_at END, state = excluded.state`,
     position,
@@ -86,20 +109,23 @@ export const noteTopic = command("notifications.noteTopic", function* (input: Pr
 
 /** Where followers of the outbox begin: what happened before notifications were first switched on is not told. */
 export const beginFollowing = command("notifications.begin", function* (): Steps<number> {
-  const last = yield* first<{ id: number | null }>("SELECT max(id) AS id FROM outbox");
   yield* run(
     "INSERT INTO outbox_cursors (name, position) VALUES ('gcr', ?) ON CONFLICT (name) DO NOTHING",
-    last?.id ?? 0,
+    yield* lastEvent(),
   );
   const row = yield* first<{ position: number }>("SELECT position FROM outbox_cursors WHERE name = 'gcr'");
   return row?.position ?? 0;
 });
 
 /** What all projects' topics are past: from there on is looked for new events after a restart. */
-export const notePosition = command("notifications.notePosition", function* (input: { position: number }) {
-  yield* run(
-    "UPDATE outbox_cursors SET position = ? WHERE name = 'gcr' AND position < ?",
-    input.position,
-    input.position,
-  );
-});
+export const notePosition = command(
+  "notifications.notePosition",
+  function* (input: { lease: Lease | undefined; position: number }) {
+    yield* requireLease(input.lease);
+    yield* run(
+      "UPDATE outbox_cursors SET position = ? WHERE name = 'gcr' AND position < ?",
+      input.position,
+      input.position,
+    );
+  },
+);

@@ -1,10 +1,10 @@
-import { LRUCache } from "lru-cache";
 import type { ProjectState } from "../access/access-control.ts";
 import { type Actor, recordChange } from "../access/audit/audit-log.ts";
 import type { Binding } from "../access/iam/policy.ts";
 import { writePolicy } from "../access/policies.ts";
 import { agentRole, serviceAgent } from "../identity/service-agent.ts";
 import { disabledServices } from "./services.ts";
+import { FreshCache } from "../metadata/fresh-cache.ts";
 import { bumpVersion, type Freshness } from "../metadata/freshness.ts";
 import { command, type Database } from "../metadata/database.ts";
 import { first, run, type Steps } from "../metadata/statement.ts";
@@ -74,7 +74,8 @@ export function* insertProject(input: NewProject): Steps<void> {
   yield* run(
     `INSERT INTO projects
        (id, number, display_name, organization_id, labels, created_at, updated_at, credentials_since)
-     VALUES (?, ?, ?, ?, ?, ?, ?, CASE WHEN EXISTS (SELECT 1 FROM retired_projects WHERE id = ?) THEN ? ELSE 0 END)`,
+     VALUES (?, ?, ?, ?, ?, ?, ?, CASE WHEN EXISTS (SELECT 1 FROM retired_projects WHERE id = ?)
+       THEN CAST(? AS BIGINT) ELSE 0 END)`,
     input.id,
     input.number,
     input.displayName,
@@ -105,35 +106,31 @@ export const createProject = command("projects.create", function* (input: NewPro
 /** The projects, each read once and kept until any of them changes. */
 export class Projects {
   readonly #database: Database;
-  readonly #byId = new LRUCache<ProjectId, Project>({ max: 20_000 });
-  readonly #disabled = new LRUCache<ProjectId, ReadonlySet<string>>({ max: 20_000 });
-  #organization: string | undefined;
+  readonly #byId: FreshCache<ProjectId, Project>;
+  readonly #disabled: FreshCache<ProjectId, ReadonlySet<string>>;
+  readonly #organization: FreshCache<"", { id: string }>;
 
   constructor(database: Database, freshness: Freshness) {
     this.#database = database;
-    freshness.whenChanged("projects", () => {
-      this.#byId.clear();
-      this.#disabled.clear();
-      this.#organization = undefined;
-    });
+    this.#byId = new FreshCache(freshness, "projects");
+    this.#disabled = new FreshCache(freshness, "projects");
+    this.#organization = new FreshCache(freshness, "projects", 1);
   }
 
   async find(id: ProjectId): Promise<Project | undefined> {
-    return this.#byId.get(id) ?? this.#keep(await this.#load("id", id));
+    return this.#byId.find(id, () => this.#load("id", id));
   }
 
   async findByNumber(number: string): Promise<Project | undefined> {
-    return this.#keep(await this.#load("number", number));
+    return this.#load("number", number);
   }
 
   /** Whether the project uses a service, as it does unless it switched it off. */
   async hasService(id: ProjectId, service: string): Promise<boolean> {
-    let disabled = this.#disabled.get(id);
-    if (disabled === undefined) {
-      disabled = await this.#database.read(disabledServices(id));
-      if ((await this.find(id)) !== undefined) this.#disabled.set(id, disabled);
-    }
-    return !disabled.has(service);
+    const disabled = await this.#disabled.find(id, async () =>
+      (await this.find(id)) === undefined ? undefined : this.#database.read(disabledServices(id)),
+    );
+    return disabled?.has(service) !== true;
   }
 
   async projectState(id: ProjectId): Promise<ProjectState | undefined> {
@@ -144,13 +141,12 @@ export class Projects {
 
   /** The id of the server's one organisation. */
   organization(): string | Promise<string> {
-    return this.#organization ?? this.#loadOrganization();
+    return this.#organization.get("")?.id ?? this.#loadOrganization();
   }
 
   async #loadOrganization(): Promise<string> {
-    const row = await this.#database.readRow<{ id: string }>("SELECT id FROM organizations LIMIT 1");
-    if (row !== undefined) this.#organization = row.id;
-    return row?.id ?? "";
+    const sql = "SELECT id FROM organizations LIMIT 1";
+    return (await this.#organization.find("", () => this.#database.readRow<{ id: string }>(sql)))?.id ?? "";
   }
 
   async #load(column: "id" | "number", value: string): Promise<Project | undefined> {
@@ -159,10 +155,5 @@ export class Projects {
       value,
     );
     return row === undefined ? undefined : projectFromRow(row);
-  }
-
-  #keep(project: Project | undefined): Project | undefined {
-    if (project !== undefined) this.#byId.set(project.id, project);
-    return project;
   }
 }

@@ -1,6 +1,7 @@
 import { type Actor, recordChange } from "../access/audit/audit-log.ts";
 import { bucketBindings } from "../access/iam/bucket-bindings.ts";
 import { writePolicy } from "../access/policies.ts";
+import { FreshCache } from "../metadata/fresh-cache.ts";
 import { bumpVersion, type Freshness } from "../metadata/freshness.ts";
 import { command, type Database } from "../metadata/database.ts";
 import { all, first } from "../metadata/statement.ts";
@@ -64,26 +65,22 @@ const columns = "id, host, project_id, bucket, store, created_at";
 /** The registries, each read once and kept until any of them changes. */
 export class Registries {
   readonly #database: Database;
-  readonly #cache = new Map<string, Registry>();
+  readonly #cache: FreshCache<string, Registry>;
 
   constructor(database: Database, freshness: Freshness) {
     this.#database = database;
-    freshness.whenChanged("projects", () => this.#cache.clear());
+    this.#cache = new FreshCache(freshness, "projects");
   }
 
   async find(host: string, project: ProjectId): Promise<Registry | undefined> {
-    const key = `${host}/${project}`;
-    const known = this.#cache.get(key);
-    if (known !== undefined) return known;
-    const row = await this.#database.readRow<RegistryRow>(
-      `SELECT ${columns} FROM registries WHERE host = ? AND project_id = ?`,
-      host,
-      project,
-    );
-    if (row === undefined) return undefined;
-    const registry = fromRow(row);
-    this.#cache.set(key, registry);
-    return registry;
+    return this.#cache.find(`${host}/${project}`, async () => {
+      const row = await this.#database.readRow<RegistryRow>(
+        `SELECT ${columns} FROM registries WHERE host = ? AND project_id = ?`,
+        host,
+        project,
+      );
+      return row && fromRow(row);
+    });
   }
 
   async findByBucket(bucket: string): Promise<Registry | undefined> {

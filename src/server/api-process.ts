@@ -1,10 +1,10 @@
-import { SqliteDatabase } from "../metadata/sqlite.ts";
 import type { ChildLink } from "./child-link.ts";
 import { dataDirectory } from "./data-directory.ts";
 import { Forwarding } from "./forwarded.ts";
 import { Listener } from "./listener.ts";
 import { errorFields, openLog } from "./log.ts";
 import type { News, ToChild } from "./messages.ts";
+import { openDatabase } from "./metadata.ts";
 import { Metrics } from "./metrics.ts";
 import { Probes } from "./probes.ts";
 import { requestHandler } from "./requests.ts";
@@ -23,7 +23,7 @@ export async function startApi({ settings, port, index }: Extract<ToChild, { kin
   const metrics = new Metrics();
   surviveRejections(log, metrics);
   const directory = dataDirectory(settings.data);
-  const database = new SqliteDatabase(directory.database, link.writer);
+  const database = await openDatabase(settings, directory, link.writer);
   const stores = await openStores(settings.stores, directory);
   let stopping = false;
   const probes = new Probes({ database, stores, scrape: link.scrape, isStopping: () => stopping });
@@ -60,8 +60,8 @@ export async function startApi({ settings, port, index }: Extract<ToChild, { kin
     stop: () => {
       stopping = true;
       clearInterval(tell);
-      void listener
-        .stop(settings.shutdownTimeout * 1000)
+      void Bun.sleep(settings.shutdownDelay * 1000)
+        .then(() => listener.stop(settings.shutdownTimeout * 1000))
         .then(() => rooms.journal.flush())
         .catch((error: unknown) => log.error(errorFields(error), "audit entries lost"))
         .then(() => log.drain())

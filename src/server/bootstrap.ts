@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
-import { rename } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { newEtag } from "../access/iam/etag.ts";
 import { formatKeyFile, makeKey } from "../identity/key-files.ts";
@@ -9,7 +9,7 @@ import { hashPassword } from "../identity/passwords.ts";
 import { insertUser } from "../identity/users.ts";
 import { addSigningKey, makeSigningKey } from "../keys/signing-keys.ts";
 import { command, type Database } from "../metadata/database.ts";
-import { all, first } from "../metadata/statement.ts";
+import { all, first, type Steps } from "../metadata/statement.ts";
 import { randomDigits } from "../names/identifiers.ts";
 import { serviceAccountPrincipal, userPrincipal } from "../names/principals.ts";
 import type { ProjectId } from "../names/reference.ts";
@@ -53,7 +53,7 @@ export async function bootstrap({
   const password = randomBytes(12).toString("base64url");
   const [key, passwordHash] = await Promise.all([makeKey(), hashPassword(password)]);
   await writeSecret(keyFile, formatKeyFile(key, { project, email, uniqueId, server }));
-  await database.write(furnishServer, {
+  const isFirst = await database.write(furnishServer, {
     ...organization,
     projectNumber: randomDigits(12),
     projectEtag: newEtag(),
@@ -62,7 +62,10 @@ export async function bootstrap({
     user: { uniqueId: randomDigits(21), email: consoleUser, passwordHash },
     now,
   });
-  return { user: consoleUser, password };
+  if (isFirst) return { user: consoleUser, password };
+  // Another server on the same database was faster: this key is none.
+  await rm(keyFile, { force: true });
+  return undefined;
 }
 
 interface Furniture {
@@ -76,8 +79,9 @@ interface Furniture {
   now: number;
 }
 
-/** All that an empty server gets, at once. */
-export const furnishServer = command("server.furnish", function* (input: Furniture) {
+/** All that an empty server gets, at once. Answers whether it was empty. */
+export const furnishServer = command("server.furnish", function* (input: Furniture): Steps<boolean> {
+  if ((yield* first("SELECT id FROM projects LIMIT 1")) !== undefined) return false;
   const { organizationId: organization, account, user, now } = input;
   const principals = [serviceAccountPrincipal(account.email), userPrincipal(user.email)];
   const etag = input.organizationEtag;
@@ -94,6 +98,7 @@ export const furnishServer = command("server.furnish", function* (input: Furnitu
   yield* insertServiceAccount(account);
   yield* insertServiceAccountKey({ ...input.key, accountId: account.uniqueId, origin: "GOOGLE_PROVIDED", now });
   yield* insertUser({ ...user, now });
+  return true;
 });
 
 interface Completion {

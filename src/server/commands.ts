@@ -35,9 +35,10 @@ import {
   renewUpload,
   startUpload,
 } from "../images/upload-commands.ts";
+import { giveUpLease, renewLease, takeLease } from "../operations/leases.ts";
 import { rotateKeys } from "../identity/key-rotation.ts";
 import { addSigningKey } from "../keys/signing-keys.ts";
-import { beginFollowing, notePosition, noteTopic } from "../notifications/topics.ts";
+import { beginFollowing, notePosition, noteTopic, settleOutbox } from "../notifications/topics.ts";
 import { deleteProject, undeleteProject, updateProject } from "../projects/project-commands.ts";
 import { createProject } from "../projects/projects.ts";
 import { purgeProject } from "../projects/purge-project.ts";
@@ -79,6 +80,7 @@ export const commands: readonly Command<never, unknown>[] = [
   finishUpload,
   forgetRevocations,
   furnishServer,
+  giveUpLease,
   keepSystemKey,
   mountBlob,
   notePosition,
@@ -89,6 +91,7 @@ export const commands: readonly Command<never, unknown>[] = [
   recordEntries,
   recoverAccess,
   removeEntries,
+  renewLease,
   renewUpload,
   rotateKeys,
   revokeToken,
@@ -98,9 +101,11 @@ export const commands: readonly Command<never, unknown>[] = [
   setPoolDeleted,
   setProviderDeleted,
   setServices,
+  settleOutbox,
   signInThroughProvider,
   startUpload,
   takeCode,
+  takeLease,
   undeleteAccount,
   undeleteProject,
   unlinkBlob,

@@ -5,7 +5,16 @@ import type { Settings } from "./options.ts";
 
 /** What the supervisor tells a child. */
 export type ToChild =
-  | { kind: "start"; role: "api" | "background"; index: number; settings: Settings; port: number; startedAt: number }
+  | {
+      kind: "start";
+      role: "api" | "background";
+      index: number;
+      settings: Settings;
+      port: number;
+      startedAt: number;
+      /** The running server's own name, among those that share a database. */
+      server: string;
+    }
   | { kind: "stop" }
   | { kind: "collect"; id: number }
   | { kind: "metrics"; id: number; text: string }

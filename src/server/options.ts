@@ -26,6 +26,15 @@ const reachable = z.string().transform((entry, context) => {
   return entry;
 });
 
+function checkDatabase(value: string): void {
+  const url = URL.parse(value);
+  if (url === null || !["postgres:", "postgresql:"].includes(url.protocol)) {
+    throw new Error("expected an address such as postgres://berth@db.example.com/berth");
+  }
+  if (url.password !== "")
+    throw new Error("takes no password: settings are shown in too many places; use metadata.password-file");
+}
+
 function checkEndpoint(value: string): void {
   const url = URL.parse(value);
   const isPlain = url !== null && url.username + url.password + url.search + url.hash === "";
@@ -94,6 +103,26 @@ export const options = {
       doc: "Host names with registries of their own, beside `gcr.io`, `us.gcr.io`, `eu.gcr.io`, `asia.gcr.io` and `mirror.gcr.io`: a list of names, or of `{name, store}`. Any other name means `gcr.io`'s registry.",
     },
   ),
+  metadataUrl: checkedText<string | undefined>(checkDatabase, {
+    key: "metadata.url",
+    default: undefined,
+    doc: "PostgreSQL (15 or newer) for the metadata: `postgres://USER@HOST/DATABASE`, with `?sslmode=verify-full` and `&sslrootcert=FILE` for TLS. Any number of servers may share one. By default the metadata is a file in the data directory.",
+  }),
+  metadataPasswordFile: text<string | undefined>({
+    key: "metadata.password-file",
+    default: undefined,
+    doc: "File with the password of the user in `metadata.url`. Without it `PGPASSWORD` and `~/.pgpass` count.",
+  }),
+  metadataConnections: integer(2, 1000, {
+    key: "metadata.connections",
+    default: 10,
+    doc: "Most connections of each process to PostgreSQL: a server has `workers` and two more processes.",
+  }),
+  metadataPrepared: truth({
+    key: "metadata.prepared-statements",
+    default: true,
+    doc: "Use prepared statements. Switch it off behind PgBouncer before 1.21, or any pooler that gives each transaction another connection and does not know them.",
+  }),
   stores: structure(z.record(z.string().regex(/^[a-z0-9-]{1,40}$/), storeShape), "{NAME: {…}}", {
     key: "stores",
     default: {},
@@ -118,6 +147,11 @@ export const options = {
     key: "shutdown-timeout",
     default: 30,
     doc: "Seconds that running transfers get to finish after SIGTERM.",
+  }),
+  shutdownDelay: integer(0, 3600, {
+    key: "shutdown-delay",
+    default: 0,
+    doc: "Seconds after SIGTERM during which the server takes requests as before while `/readyz` says 503: as long as a load balancer needs to see that and to send nothing more.",
   }),
   logLevel: choice(["debug", "info", "warn", "error", "silent"], {
     key: "log.level",

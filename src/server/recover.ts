@@ -8,8 +8,6 @@ import { findServiceAccount } from "../identity/service-accounts.ts";
 import { isSomebody } from "../identity/somebody.ts";
 import { findUser, insertUser } from "../identity/users.ts";
 import { command } from "../metadata/database.ts";
-import { migrate } from "../metadata/migrate.ts";
-import { SqliteConnection, SqliteWriter } from "../metadata/sqlite.ts";
 import { all, first, type Steps } from "../metadata/statement.ts";
 import { randomDigits } from "../names/identifiers.ts";
 import { formatMember, type Member, parseMember } from "../names/members.ts";
@@ -17,6 +15,7 @@ import type { ProjectId } from "../names/reference.ts";
 import { organizationResource, projectResource, type ResourceName } from "../names/resources.ts";
 import { completeServer } from "./bootstrap.ts";
 import { claimDataDirectory, type DataDirectory, DataDirectoryError, releaseDataDirectory } from "./data-directory.ts";
+import { type MetadataSettings, openMetadata } from "./metadata.ts";
 
 /** The recovery cannot be done; the message says why, and what to do. */
 export class RecoveryRefused extends Error {
@@ -25,6 +24,7 @@ export class RecoveryRefused extends Error {
 
 interface RecoveryRequest {
   directory: DataDirectory;
+  metadata: MetadataSettings;
   /** `user:EMAIL` or `serviceAccount:EMAIL`. */
   member: string;
   /** `undefined`: every project without an owner who can sign in. */
@@ -44,29 +44,29 @@ export interface Recovery {
 }
 
 /**
- * Lets the member in again while no server runs: owner of projects, administrator of the organisation.
+ * Lets the member in again: owner of projects, administrator of the organisation. Where the metadata is a file, while
+ * no server runs; on PostgreSQL beside those that do.
  * @throws RecoveryRefused, NewerSchemaError, DataDirectoryError if a server runs or never ran
  */
 export async function recover(request: RecoveryRequest): Promise<Recovery> {
-  const { directory, project, now } = request;
+  const { directory, metadata, project, now } = request;
   const parsed = parseMember(request.member);
   if ((parsed?.kind !== "user" && parsed?.kind !== "serviceAccount") || parsed.deletedUid !== undefined) {
     throw new RecoveryRefused(`--member: expected user:EMAIL or serviceAccount:EMAIL, not ${request.member}`);
   }
   if (request.createsUser && parsed.kind !== "user") throw new RecoveryRefused("--create-user is for a user:EMAIL");
-  if (!existsSync(directory.database)) {
+  const isFile = metadata.metadataUrl === undefined;
+  if (isFile && !existsSync(directory.database)) {
     throw new DataDirectoryError(`${directory.path} is no data directory of Berth; name it with --data`);
   }
   const password = request.createsUser ? randomPassword() : undefined;
   const passwordHash = password === undefined ? undefined : await hashPassword(password);
-  claimDataDirectory(directory);
+  if (isFile) claimDataDirectory(directory);
   try {
-    const connection = new SqliteConnection(directory.database, "write");
+    const { database, close } = await openMetadata(metadata, directory, [recoverAccess]);
     try {
-      migrate(connection);
-      const writer = new SqliteWriter(connection, [recoverAccess]);
       const member = formatMember(parsed);
-      const grants = (await writer.write(recoverAccess.name, {
+      const grants = await database.write(recoverAccess, {
         member,
         ...(project !== undefined && { project }),
         ...(passwordHash !== undefined && { newUser: { uniqueId: randomDigits(21), passwordHash } }),
@@ -75,13 +75,13 @@ export async function recover(request: RecoveryRequest): Promise<Recovery> {
         operator: request.operator,
         requestId: crypto.randomUUID(),
         now,
-      } satisfies RecoverInput)) as Recovery["grants"];
+      });
       return { member, grants, ...(password !== undefined && { password }) };
     } finally {
-      connection.close();
+      await close();
     }
   } finally {
-    releaseDataDirectory();
+    if (isFile) releaseDataDirectory();
   }
 }
 

@@ -144,6 +144,17 @@ const samples: { [K in keyof Settings]: Sample<Settings[K]> } = {
     wrongValues: [7, null, true, ["https://a.test"]],
   },
   egressCa: { flag: ["a", "a"], variable: ["b", "b"], file: ["c", "c"], ...words },
+  shutdownDelay: { flag: ["0", 0], variable: ["3600", 3600], file: [5, 5], ...numbers },
+  metadataUrl: {
+    flag: ["postgres://a@b/c", "postgres://a@b/c"],
+    variable: ["postgresql://b/c", "postgresql://b/c"],
+    file: ["postgres://b:1/c?sslmode=verify-full", "postgres://b:1/c?sslmode=verify-full"],
+    wrongTexts: ["", "b/c", "mysql://b/c", "postgres://a:secret@b/c"],
+    wrongValues: [7, null, true, ["postgres://b/c"]],
+  },
+  metadataPasswordFile: { flag: ["a", "a"], variable: ["b", "b"], file: ["c", "c"], ...words },
+  metadataConnections: { flag: ["2", 2], variable: ["1000", 1000], file: [7, 7], ...numbers },
+  metadataPrepared: { flag: ["false", false], variable: ["true", true], file: [false, false], ...truths },
   auditRetention: { flag: ["1", 1], variable: ["36500", 36_500], file: [7, 7], ...numbers },
   cacheSize: { flag: ["1MiB", 2 ** 20], variable: ["64GiB", 2 ** 36], file: ["2MiB", 2 ** 21], ...sizes },
 };

@@ -1,7 +1,5 @@
 import { errorCodec } from "../http/berth-error.ts";
 import { serveWriter } from "../metadata/ipc.ts";
-import { migrate } from "../metadata/migrate.ts";
-import { SqliteConnection, SqliteDatabase, SqliteWriter } from "../metadata/sqlite.ts";
 import { Hosts } from "../registry/hosts.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { Child } from "./children.ts";
@@ -11,6 +9,7 @@ import { readCertificate } from "./listener.ts";
 import { openLog } from "./log.ts";
 import type { ToChild, ToSupervisor } from "./messages.ts";
 import { Metrics, sumMetrics } from "./metrics.ts";
+import { openMetadata } from "./metadata.ts";
 import type { Settings } from "./options.ts";
 import { claimPort } from "./port-claim.ts";
 import { publicAddress } from "./public-address.ts";
@@ -30,13 +29,10 @@ export async function supervise(settings: Settings, print: (text: string) => voi
   claimDataDirectory(directory);
   const claim = await claimPort(settings.listen);
   const { port } = claim;
-  const connection = new SqliteConnection(directory.database, "write");
-  migrate(connection);
+  const { database, writer, close } = await openMetadata(settings, directory, commands);
   const log = openLog(settings.logLevel, "supervisor");
   const metrics = new Metrics();
   surviveRejections(log, metrics);
-  const writer = new SqliteWriter(connection, commands);
-  const database = new SqliteDatabase(directory.database, writer);
 
   const address = publicAddress(settings, port);
   await prepareCertificate(settings, directory, address.host);
@@ -44,15 +40,16 @@ export async function supervise(settings: Settings, print: (text: string) => voi
 
   const scrapes = new Scrapes(metrics, () => children);
   const receive = (message: ToSupervisor, reply: (message: ToChild) => void, from: Child): void => {
-    if (message.kind === "write") serveWriter(writer, reply, errorCodec)(message);
-    else if (message.kind === "collected") scrapes.collected(message.id, message.metrics);
+    if (message.kind === "write") {
+      if (writer !== undefined) serveWriter(writer, reply, errorCodec)(message);
+    } else if (message.kind === "collected") scrapes.collected(message.id, message.metrics);
     else if (message.kind === "news")
       for (const child of children) if (child.isApi && child !== from) child.send(message);
     if (message.kind === "scrape") {
       void scrapes.scrape().then((text) => reply({ kind: "metrics", id: message.id, text }));
     }
   };
-  const start = { kind: "start", settings, port, startedAt } as const;
+  const start = { kind: "start", settings, port, startedAt, server: crypto.randomUUID() } as const;
   const children = [
     ...Array.from(
       { length: settings.workers },
@@ -67,10 +64,9 @@ export async function supervise(settings: Settings, print: (text: string) => voi
 
   const signal = await stopped;
   log.info({ signal }, "stopping");
-  const deadline = settings.shutdownTimeout * 1000 + 2000;
+  const deadline = (settings.shutdownDelay + settings.shutdownTimeout) * 1000 + 2000;
   await Promise.all(children.map((child) => child.stop(deadline)));
-  database.close();
-  connection.close();
+  await close();
   releaseDataDirectory();
   log.info("stopped");
   await log.drain();

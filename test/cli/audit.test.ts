@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { Database } from "bun:sqlite";
 import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { berthCommand } from "../harness/berth.ts";
 import { openSite, type Site } from "./site.ts";
+import { openMetadata } from "../harness/metadata.ts";
 
 interface Entry {
   timestamp: string;
@@ -19,15 +19,14 @@ beforeAll(async () => {
   site = await openSite();
   await site.text("service-account", "create", "one");
   await site.text("service-account", "create", "two");
-  using database = new Database(join(site.berth.data, "berth.db"), { readwrite: true });
-  database.run("PRAGMA busy_timeout = 5000");
+  using database = openMetadata(site.berth.data);
   // Entries older than the project are another's of its name.
   database.run("UPDATE projects SET created_at = 1600000000000");
   database.run("UPDATE versions SET value = value + 1 WHERE name = 'projects'");
   database.run(
     `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
      INSERT INTO audit_log (at, principal, method, resource, request_id, client_address, detail, project_id)
-     SELECT 1700000000000 + i * 1000, 'user:old@example.com', 'old.Method', '//r', 'id', '::1', '{}', 'my-project' FROM n`,
+     SELECT 1700000000000 + CAST(i AS BIGINT) * 1000, 'user:old@example.com', 'old.Method', '//r', 'id', '::1', '{}', 'my-project' FROM n`,
     [many],
   );
 });

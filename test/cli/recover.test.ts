@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { Database } from "bun:sqlite";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Berth, startBerth } from "../harness/berth.ts";
 import { makeScratch, type Scratch } from "../harness/scratch.ts";
 import { run } from "../harness/tools.ts";
 import { runCli, type Said, signIn } from "./site.ts";
+import { openMetadata } from "../harness/metadata.ts";
 
 let scratch: Scratch;
 let data: string;
@@ -38,7 +38,7 @@ const cli = (...args: string[]): Promise<Said> =>
 const recover = (...args: string[]): Promise<Said> => runCli(["iam", "recover", "--data", data, ...args]);
 
 function change(...statements: string[]): void {
-  using database = new Database(join(data, "berth.db"), { readwrite: true });
+  using database = openMetadata(data);
   for (const sql of statements) database.run(sql);
 }
 
@@ -163,7 +163,7 @@ describe("projects that somebody owns are left alone", () => {
     for (const [name, isAlive, statements] of rows) {
       const copy = `${data}-${rows.findIndex((row) => row[0] === name)}`;
       await run(["cp", "-a", data, copy]);
-      using database = new Database(join(copy, "berth.db"), { readwrite: true });
+      using database = openMetadata(copy);
       for (const sql of statements) database.run(sql);
       database.close();
       const args = ["iam", "recover", "--data", copy, "--member", "user:new@example.com", "--create-user"];
@@ -216,10 +216,10 @@ describe("refused, with nothing changed", () => {
         { code: 1, stdout: "", stderr: expect.stringContaining(message) as string },
       ]);
     }
-    using database = new Database(join(data, "berth.db"));
+    using database = openMetadata(data);
     const sql = "SELECT count(*) AS n FROM audit_log WHERE principal LIKE 'recovery:%'";
-    expect(database.query(sql).get()).toEqual({ n: 0 });
-    expect(database.query("SELECT email FROM users WHERE email LIKE 'new@%'").all()).toEqual([]);
+    expect(database.get(sql)).toEqual({ n: 0 });
+    expect(database.all("SELECT email FROM users WHERE email LIKE 'new@%'")).toEqual([]);
   });
 
   test("on a directory that is none of Berth's", async () => {

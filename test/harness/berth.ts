@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { databaseOf } from "./postgres-database.ts";
 
 /** What a test may say about the server it wants. */
 export interface BerthOptions {
@@ -16,6 +17,8 @@ export interface BerthOptions {
   tls?: boolean;
   /** Port to listen on; 0 (the default) lets the server choose. */
   port?: number;
+  /** A server whose database this one shares. */
+  beside?: Berth;
   /** Command in front of the server's, such as `["strace", "-f"]`. */
   wrapper?: string[];
 }
@@ -28,6 +31,8 @@ export interface Berth {
   host: string;
   port: number;
   data: string;
+  /** Address of the PostgreSQL database, on a suite that has one. */
+  database: string | undefined;
   /** Path of the CA certificate; only with `tls`. */
   ca: string;
   /** Content of `admin-key.json`, the password of `_json_key`. */
@@ -62,6 +67,7 @@ export async function startBerth(options: BerthOptions = {}): Promise<Berth> {
   const data = options.data ?? mkdtempSync(join(tmpdir(), "berth-test-"));
   const args = ["serve", "--data", data, "--listen", `127.0.0.1:${options.port ?? 0}`];
   if (options.tls) args.push("--tls", "self-signed");
+  const database = options.beside?.database ?? (await databaseOf(data));
   const config = `${data}.yaml`;
   if (options.config !== undefined) {
     await Bun.write(config, options.config);
@@ -69,7 +75,7 @@ export async function startBerth(options: BerthOptions = {}): Promise<Berth> {
   }
   const child = Bun.spawn([...(options.wrapper ?? []), ...berthCommand(), ...args, ...(options.args ?? [])], {
     cwd: root,
-    env: { ...process.env, ...options.env },
+    env: { ...process.env, ...(database !== undefined && { BERTH_METADATA_URL: database }), ...options.env },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
@@ -104,7 +110,7 @@ export async function startBerth(options: BerthOptions = {}): Promise<Berth> {
   const url = options.tls ? `https://localhost:${port}` : `http://127.0.0.1:${port}`;
   const ca = join(data, "ca.crt");
   const tls = options.tls ? { tls: { ca: readFileSync(ca, "utf8") } } : {};
-  const key = readFileSync(join(data, "admin-key.json"), "utf8");
+  const key = options.beside?.key ?? readFileSync(join(data, "admin-key.json"), "utf8");
   const authorization = `Basic ${Buffer.from(`_json_key:${key}`).toString("base64")}`;
 
   const berth: Berth = {
@@ -112,6 +118,7 @@ export async function startBerth(options: BerthOptions = {}): Promise<Berth> {
     host: `localhost:${port}`,
     port,
     data,
+    database,
     ca,
     key,
     pid: child.pid,

@@ -1,8 +1,7 @@
-import { Database } from "bun:sqlite";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
-import { join } from "node:path";
 import { type Berth, type BerthOptions, startBerth } from "./berth.ts";
+import { openMetadata, type MetadataHandle } from "./metadata.ts";
 
 /** The owner that the first start makes. */
 export const adminEmail = "owner@my-project.iam.gserviceaccount.com";
@@ -39,7 +38,7 @@ export async function startWithTenants(tenants: readonly Tenant[], options: Bert
 }
 
 function addTenants(data: string, tenants: readonly Tenant[]): Map<string, string> {
-  const database = new Database(join(data, "berth.db"), { readwrite: true });
+  const database = openMetadata(data);
   const keys = new Map<string, string>();
   const now = Date.now();
   try {
@@ -70,7 +69,7 @@ function addTenants(data: string, tenants: readonly Tenant[]): Map<string, strin
 }
 
 /** Makes a service account with a key; answers the key file. */
-function addAccount(database: Database, project: string, email: string): string {
+function addAccount(database: MetadataHandle, project: string, email: string): string {
   const now = Date.now();
   const id = randomBytes(20).toString("hex");
   const uniqueId = `1${BigInt(`0x${id.slice(0, 16)}`)}`;

@@ -1,8 +1,6 @@
-import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash, createPrivateKey, randomBytes, sign } from "node:crypto";
 import { rmSync } from "node:fs";
-import { join } from "node:path";
 import { type Account, makeAccount } from "../harness/accounts.ts";
 import { type Berth, startBerth } from "../harness/berth.ts";
 import { bind, bindingOf } from "../harness/bindings.ts";
@@ -11,6 +9,7 @@ import { basic, bearer } from "../harness/caller.ts";
 import { exchange, makePool, mustCall, pools } from "../harness/federation.ts";
 import { startTokenIssuer, type TokenIssuer } from "../harness/token-issuer.ts";
 import { encode } from "./forged-tokens.ts";
+import { openMetadata } from "../harness/metadata.ts";
 
 // What was made from a credential ends with it, however long the way from it.
 
@@ -154,8 +153,8 @@ test("a token that was revoked and has ended since: what was made from it stays 
   // An hour and more goes by while the server is down; the revocation is looked after at the start.
   const { data } = berth;
   await berth.terminate();
-  const database = new Database(join(data, "berth.db"), { readonly: true });
-  const { left } = database.query("SELECT min(expires_at) AS left FROM revoked_tokens").get() as { left: number };
+  const database = openMetadata(data);
+  const { left } = database.get("SELECT min(expires_at) AS left FROM revoked_tokens") as { left: number };
   database.close();
   expect(left - Date.now()).toBeGreaterThan(12 * 3600_000);
   berth = await startBerth({ data, args: ["--egress-allow", "127.0.0.1,localhost"] });

@@ -1,19 +1,18 @@
-import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { join } from "node:path";
 import { mustCall } from "../harness/federation.ts";
 import { listRoutes } from "../harness/route-list.ts";
 import { type CallerName, callers, makeVariables, openScene, type Scene } from "./route-scene.ts";
 import { type Row, type Sent, table } from "./route-table.ts";
+import { openMetadata, type MetadataHandle } from "../harness/metadata.ts";
 
 setDefaultTimeout(60_000);
 
 let scene: Scene;
-let database: Database;
+let database: MetadataHandle;
 
 beforeAll(async () => {
   scene = await openScene();
-  database = new Database(join(scene.berth.data, "berth.db"), { readonly: true });
+  database = openMetadata(scene.berth.data);
 });
 
 afterAll(async () => {
@@ -58,14 +57,8 @@ async function exchange(
 
 /** What a call may change: all that is stored, but for the log of what was refused. */
 function state(): string {
-  const names = database
-    .query<{ name: string }, []>("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-    .all()
-    .map(({ name }) => name)
-    .filter((name) => name !== "audit_log" && !name.startsWith("sqlite_"));
-  const hash = new Bun.CryptoHasher("sha256");
-  for (const name of names) hash.update(JSON.stringify(database.query(`SELECT * FROM "${name}"`).values().map(String)));
-  return hash.digest("hex");
+  const names = database.tables().filter((name) => name !== "audit_log");
+  return new Bun.CryptoHasher("sha256").update(JSON.stringify(database.content(names))).digest("hex");
 }
 
 test("the table has every route of the program, and no others", () => {

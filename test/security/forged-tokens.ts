@@ -1,7 +1,6 @@
-import { Database } from "bun:sqlite";
-import { join } from "node:path";
 import { importJWK, type JWK, SignJWT } from "jose";
 import type { Berth } from "../harness/berth.ts";
+import { openMetadata } from "../harness/metadata.ts";
 
 /** What stands in a registry token. */
 export interface Claims extends Record<string, unknown> {
@@ -23,9 +22,9 @@ export interface SigningPair {
 
 /** Reads the signing key, as only someone with the server's data can. */
 export function signingPairOf(berth: Berth): SigningPair {
-  const database = new Database(join(berth.data, "berth.db"), { readonly: true });
+  const database = openMetadata(berth.data);
   try {
-    const row = database.query("SELECT id, private_jwk, public_jwk FROM signing_keys").get();
+    const row = database.get("SELECT id, private_jwk, public_jwk FROM signing_keys");
     const { id, private_jwk, public_jwk } = row as Record<"id" | "private_jwk" | "public_jwk", string>;
     return { id, privateJwk: JSON.parse(private_jwk) as JWK, publicJwk: JSON.parse(public_jwk) as JWK };
   } finally {

@@ -1,6 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { Database } from "bun:sqlite";
-import { join } from "node:path";
 import { startBerth, until } from "../harness/berth.ts";
 import { basic, bearer, type Caller, callerOf, type Expected, expectReply, type Reply } from "../harness/caller.ts";
 import { contentOf, pushBlob, pushImage } from "../harness/content.ts";
@@ -8,6 +6,7 @@ import { rawHead, rawRequest } from "../harness/raw-http.ts";
 import { startWithTenants } from "../harness/tenants.ts";
 import { readToken, signingPairOf, signToken } from "./forged-tokens.ts";
 import { type Rivals, startRivals, strangerEmail } from "./rivals.ts";
+import { openMetadata } from "../harness/metadata.ts";
 
 /** What Harbor had to mend. */
 const app = "my-project/app";
@@ -362,11 +361,10 @@ describe("Harbor #22900, #23270: a credential of before does not reach a project
     const { header, claims } = readToken(await berth.token());
     const { privateJwk } = signingPairOf(berth);
     // As it is made where the id was another project's.
-    const database = new Database(join(berth.data, "berth.db"), { readwrite: true });
-    database.run("PRAGMA busy_timeout = 5000");
+    const database = openMetadata(berth.data);
     database.run("UPDATE projects SET credentials_since = created_at WHERE id = 'my-project'");
     database.run("UPDATE versions SET value = value + 1 WHERE name = 'projects'");
-    const row = database.query("SELECT created_at FROM projects WHERE id = 'my-project'").get() as {
+    const row = database.get("SELECT created_at FROM projects WHERE id = 'my-project'") as {
       created_at: number;
     };
     database.close();
@@ -408,12 +406,9 @@ describe("Harbor #22900, #23270: a credential of before does not reach a project
     const token = await berth.token(`repository:${app}:pull`);
     const holder = callerOf(berth, { authorization: bearer(token) });
     expectReply(await holder.send("GET", `/v2/${app}/tags/list`), { status: 200 });
-    const database = new Database(join(berth.data, "berth.db"), { readwrite: true });
-    database.run("PRAGMA busy_timeout = 5000");
+    const database = openMetadata(berth.data);
     const born = (Number(readToken(token).claims.iat) + 1) * 1000;
-    const { credentials_since } = database
-      .query("SELECT credentials_since FROM projects WHERE id = 'my-project'")
-      .get() as {
+    const { credentials_since } = database.get("SELECT credentials_since FROM projects WHERE id = 'my-project'") as {
       credentials_since: number;
     };
     const remake = (at: number): void => {

@@ -1,12 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { Database } from "bun:sqlite";
-import { join } from "node:path";
 import { startBerth, until } from "../harness/berth.ts";
 import { bearer, type Caller, callerOf, expectReply } from "../harness/caller.ts";
 import { contentOf, imageOf, pushBlob, pushImage, putManifest } from "../harness/content.ts";
 import { mediaTypes } from "../harness/image-layout.ts";
 import { rawHead, rawRequest } from "../harness/raw-http.ts";
 import { type Rivals, startRivals } from "./rivals.ts";
+import { openMetadata } from "../harness/metadata.ts";
 
 /** What Quay, Clair and Gitea had to mend. */
 let rivals: Rivals;
@@ -21,8 +20,8 @@ test("CVE-2025-4374: a pull makes nothing, and its caller the owner of nothing",
   const { berth, stranger, nobody } = rivals;
   const tables = ["registries", "repositories", "policies", "projects"];
   const count = (): unknown => {
-    const database = new Database(join(berth.data, "berth.db"), { readonly: true });
-    const rows = tables.map((table) => database.query(`SELECT count(*) AS n FROM ${table}`).get());
+    const database = openMetadata(berth.data);
+    const rows = tables.map((table) => database.get(`SELECT count(*) AS n FROM ${table}`));
     database.close();
     return rows;
   };
@@ -59,9 +58,9 @@ test("PROJQUAY-11190: of an upload nothing is kept that could be run, only numbe
   const begun = await owner.send("POST", "/v2/my-project/state/blobs/uploads/");
   const sent = await owner.send("PATCH", begun.headers.get("location") as string, { body: "x".repeat(100_000) });
   expectReply(sent, { status: 202 });
-  const database = new Database(join(rivals.berth.data, "berth.db"), { readonly: true });
+  const database = openMetadata(rivals.berth.data);
   for (const table of ["uploads", "upload_segments"]) {
-    const rows = database.query(`SELECT * FROM ${table}`).all() as Record<string, unknown>[];
+    const rows = database.all(`SELECT * FROM ${table}`) as Record<string, unknown>[];
     expect(rows.length).toBeGreaterThan(0);
     for (const value of rows.flatMap((row) => Object.values(row))) {
       if (typeof value === "string") expect(value).toMatch(/^[A-Za-z0-9:@._-]{1,120}$/);

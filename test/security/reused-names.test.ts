@@ -1,11 +1,10 @@
-import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync } from "node:fs";
-import { join } from "node:path";
 import { type Account, makeAccount } from "../harness/accounts.ts";
 import { type Berth, startBerth, until } from "../harness/berth.ts";
 import { basic } from "../harness/caller.ts";
 import { callApi, mustCall } from "../harness/federation.ts";
+import { openMetadata } from "../harness/metadata.ts";
 
 // A name that is given a second time is somebody else's: of what the first had nothing comes with it.
 
@@ -59,7 +58,7 @@ async function purge(project: string): Promise<void> {
   const { data } = berth;
   await call("DELETE", `/v1/projects/${project}`);
   await berth.terminate();
-  const database = new Database(join(data, "berth.db"), { readwrite: true });
+  const database = openMetadata(data);
   database.run("UPDATE projects SET delete_requested_at = ? WHERE id = ?", [Date.now() - 31 * 86_400_000, project]);
   database.close();
   berth = await startBerth({ data });

@@ -1,13 +1,12 @@
-import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
-import { join } from "node:path";
 import { type Account, makeAccount } from "../harness/accounts.ts";
 import { type Berth, startBerth, until } from "../harness/berth.ts";
 import { Browser } from "../harness/browser.ts";
 import { basic, bearer } from "../harness/caller.ts";
 import { mustCall } from "../harness/federation.ts";
+import { openMetadata } from "../harness/metadata.ts";
 
 setDefaultTimeout(60_000);
 
@@ -245,7 +244,7 @@ test("credentials of a project do not reach the one that has its id after it", a
   // The thirty days go by while the server is down.
   const { data } = berth;
   await berth.terminate();
-  const database = new Database(join(data, "berth.db"), { readwrite: true });
+  const database = openMetadata(data);
   database.run("UPDATE projects SET delete_requested_at = ? WHERE id = 'phoenix'", [Date.now() - 31 * 86_400_000]);
   database.close();
   berth = await startBerth({ data, args: ["--workers", String(workers)] });

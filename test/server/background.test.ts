@@ -1,10 +1,10 @@
-import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Berth, startBerth, until } from "../harness/berth.ts";
 import { callerOf, expectReply } from "../harness/caller.ts";
 import { makeScratch, type Scratch } from "../harness/scratch.ts";
+import { openMetadata } from "../harness/metadata.ts";
 
 setDefaultTimeout(20_000);
 
@@ -32,7 +32,7 @@ test("uploads that nobody continued for --limits-upload-expiry hours are given u
   let berth = await startBerth({ data });
   const [old, older, fresh] = [await leaveUpload(berth), await leaveUpload(berth), await leaveUpload(berth)];
   expect(await berth.terminate()).toBe(0);
-  using database = new Database(join(data, "berth.db"));
+  using database = openMetadata(data);
   const idOf = (location: string): string => /([0-9a-f-]{36})\.\d+$/.exec(location)?.[1] as string;
   const age = (location: string, hours: number): void => {
     database.run("UPDATE uploads SET updated_at = ? WHERE id = ?", [Date.now() - hours * hour, idOf(location)]);

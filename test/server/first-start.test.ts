@@ -1,4 +1,3 @@
-import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createPrivateKey } from "node:crypto";
 import { chmodSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
@@ -7,6 +6,7 @@ import { startBerth } from "../harness/berth.ts";
 import { basic } from "../harness/caller.ts";
 import { makeScratch, type Scratch } from "../harness/scratch.ts";
 import { serve } from "./serve-process.ts";
+import { openMetadata } from "../harness/metadata.ts";
 
 let scratch: Scratch;
 beforeAll(() => {
@@ -62,8 +62,8 @@ describe("the first start on an empty directory", () => {
     const password = passwordIn(first.output) as string;
     expect(password.length).toBeGreaterThanOrEqual(16);
     expect(first.output.split(password)).toHaveLength(2);
-    const database = new Database(join(data, "berth.db"), { readonly: true });
-    const { email, password_hash: hash } = database.query("SELECT * FROM users").get() as Record<string, string>;
+    const database = openMetadata(data);
+    const { email, password_hash: hash } = database.get("SELECT * FROM users") as Record<string, string>;
     database.close();
     expect(first.output).toContain(`console user ${email},`);
     expect(hash).toStartWith("$argon2id$");
@@ -79,8 +79,8 @@ describe("the first start on an empty directory", () => {
   });
 
   test("makes the one project", () => {
-    const database = new Database(join(data, "berth.db"), { readonly: true });
-    const projects = database.query("SELECT id, number FROM projects").all();
+    const database = openMetadata(data);
+    const projects = database.all("SELECT id, number FROM projects");
     database.close();
     expect(projects).toEqual([{ id: "my-project", number: expect.stringMatching(/^[1-9]\d{11}$/) }]);
   });

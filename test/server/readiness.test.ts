@@ -1,4 +1,3 @@
-import { Database } from "bun:sqlite";
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, existsSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
@@ -7,6 +6,7 @@ import { callerOf, errorsOf, expectReply } from "../harness/caller.ts";
 import { contentOf, pushBlob } from "../harness/content.ts";
 import { makeScratch, type Scratch } from "../harness/scratch.ts";
 import { describeInstalled } from "../harness/suites.ts";
+import { openMetadata } from "../harness/metadata.ts";
 
 setDefaultTimeout(20_000);
 
@@ -80,8 +80,7 @@ test("each store is asked, and the one that fails is named", async () => {
 test("a database that does not answer as it should makes the server unready, until it does again", async () => {
   berth = await startBerth();
   const change = (sql: string): void => {
-    using database = new Database(join(berth.data, "berth.db"), { readwrite: true });
-    database.run("PRAGMA busy_timeout = 5000");
+    using database = openMetadata(berth.data);
     database.run(sql);
   };
   change("ALTER TABLE versions RENAME TO versions_away");

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { Database } from "bun:sqlite";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { serverProcesses } from "../faults/processes.ts";
@@ -8,6 +7,7 @@ import { callerOf, errorsOf } from "../harness/caller.ts";
 import { putManifest } from "../harness/content.ts";
 import { makeScratch, type Scratch } from "../harness/scratch.ts";
 import { berth as runBerth } from "./launched.ts";
+import { openMetadata } from "../harness/metadata.ts";
 
 setDefaultTimeout(20_000);
 
@@ -71,7 +71,7 @@ describe("a data directory", () => {
     const data = scratch.directory("newer");
     expect(await (await startBerth({ data })).terminate()).toBe(0);
     const change = (sql: string): void => {
-      using database = new Database(join(data, "berth.db"));
+      using database = openMetadata(data);
       database.run(sql);
     };
     change("INSERT INTO schema_migrations (version, applied_at) VALUES (999, 0)");

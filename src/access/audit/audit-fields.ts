@@ -94,15 +94,11 @@ function numberCondition(field: string, sql: string, operator: string, value: st
 function authorizationCondition(part: string, operator: string, value: string): AuditCondition {
   if (!["=", "!=", ":"].includes(operator))
     throw invalid(`authorizationInfo.${part}: the operator ${operator} is for times and numbers`);
-  const found =
-    part === "granted"
-      ? "json_extract(held.value, '$.granted') = (lower(?) = 'true')"
-      : operator === ":"
-        ? `instr(lower(json_extract(held.value, '$.${part}')), lower(?)) > 0`
-        : `json_extract(held.value, '$.${part}') = ?`;
+  const isFlag = part === "granted";
+  const found = operator === ":" && !isFlag ? `instr(lower(${part}), lower(?)) > 0` : `${part} = ?`;
   return {
-    sql: `${operator === "!=" ? "NOT " : ""}EXISTS (SELECT 1 FROM json_each(authorization) AS held WHERE ${found})`,
-    params: [value],
+    sql: `${operator === "!=" ? "NOT " : ""}EXISTS (SELECT 1 FROM audit_authorizations WHERE entry_id = id AND ${found})`,
+    params: [isFlag ? Number(value.toLowerCase() === "true") : value],
   };
 }
 
@@ -114,7 +110,7 @@ function textCondition(name: string, column: string, operator: string, value: st
     throw invalid(`${name}: the operator ${operator} is for times and numbers only`);
   if (operator === "!=") {
     const { sql, params } = textCondition(name, column, "=", value);
-    return { sql: `NOT coalesce(${sql}, 0)`, params };
+    return { sql: `(${sql}) IS NOT TRUE`, params };
   }
   if (name.endsWith("principalemail")) {
     return { sql: `principal IN (?, ?)`, params: [`user:${value}`, `serviceAccount:${value}`] };

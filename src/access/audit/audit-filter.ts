@@ -175,7 +175,7 @@ function join(parts: readonly AuditCondition[], by: string): AuditCondition {
 
 function not({ sql, params }: AuditCondition): AuditCondition {
   // What an entry has not got is not equal to anything.
-  return { sql: `NOT coalesce(${sql}, 0)`, params };
+  return { sql: `(${sql}) IS NOT TRUE`, params };
 }
 
 export function invalid(message: string): ApiError {

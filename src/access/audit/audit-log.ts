@@ -62,9 +62,13 @@ export function* recordEvent(
 }
 
 /** Entries of calls that changed nothing: denials, reads. */
-export const recordEntries = command("access.recordEntries", function* (entries: readonly AuditEntry[]) {
-  for (const entry of entries) yield* insertEntry(entry);
-});
+export const recordEntries = command(
+  "access.recordEntries",
+  function* (entries: readonly AuditEntry[]) {
+    for (const entry of entries) yield* insertEntry(entry);
+  },
+  "nothing",
+);
 
 function* insertEntry(
   entry: AuditEntry,
@@ -79,7 +83,7 @@ function* insertEntry(
   }));
   yield* run(
     `INSERT INTO audit_log (at, principal, method, resource, request_id, client_address, detail, log, project_id,
-       service, user_agent, key_id, delegation, authorization, count, first_at)
+       service, user_agent, key_id, delegation, "authorization", count, first_at)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     at,
     principal,

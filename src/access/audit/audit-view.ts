@@ -24,7 +24,7 @@ export interface AuditRow {
 
 export const auditColumns =
   "id, at, principal, method, resource, request_id, client_address, detail, log, project_id, service, user_agent, " +
-  "key_id, delegation, authorization, count, first_at";
+  'key_id, delegation, "authorization", count, first_at';
 
 /** What a denial is in Google's words, by why it was refused. */
 const refusals: Record<string, { code: number; message: string }> = {

@@ -1,6 +1,6 @@
 import type { Database } from "../../metadata/database.ts";
+import { FreshCache } from "../../metadata/fresh-cache.ts";
 import type { Freshness } from "../../metadata/freshness.ts";
-import { LRUCache } from "lru-cache";
 import { type PredefinedRole, predefinedRoles } from "./predefined-roles.ts";
 
 const predefined: ReadonlyMap<string, PredefinedRole> = new Map(predefinedRoles.map((role) => [role.name, role]));
@@ -22,16 +22,16 @@ const noPermissions: ReadonlySet<string> = new Set();
 /** What each role permits: predefined ones from the table, custom ones read once and kept until any policy changes. */
 export class Roles {
   readonly #database: Database;
-  readonly #custom = new LRUCache<string, ReadonlySet<string>>({ max: 10_000 });
+  readonly #custom: FreshCache<string, ReadonlySet<string>>;
 
   constructor(database: Database, freshness: Freshness) {
     this.#database = database;
-    freshness.whenChanged("access", () => this.#custom.clear());
+    this.#custom = new FreshCache(freshness, "access", 10_000);
   }
 
   /** A role that does not exist, that was deleted or whose stage is DISABLED permits nothing. [IAM, "RoleLaunchStage"] */
   permissionsOf(role: string): ReadonlySet<string> | Promise<ReadonlySet<string>> {
-    return predefinedPermissions.get(role) ?? this.#custom.get(role) ?? this.#load(role);
+    return predefinedPermissions.get(role) ?? this.#custom.get(role) ?? this.#custom.find(role, () => this.#load(role));
   }
 
   /** Whether who has it on the organisation could give roles there or below, or become others. */
@@ -58,8 +58,6 @@ export class Roles {
       "SELECT permissions FROM custom_roles WHERE name = ? AND deleted_at IS NULL AND stage <> 'DISABLED'",
       role,
     );
-    const permissions = row === undefined ? noPermissions : new Set(JSON.parse(row.permissions) as string[]);
-    this.#custom.set(role, permissions);
-    return permissions;
+    return row === undefined ? noPermissions : new Set(JSON.parse(row.permissions) as string[]);
   }
 }

@@ -8,20 +8,25 @@ import { doneResult } from "../results.ts";
 export const recoverVerb: Noun["verbs"][number] = {
   name: "recover",
   summary:
-    "Gives a member all rights again, where nobody has them: on the server's own machine, while the server is stopped.",
+    "Gives a member all rights again, where nobody has them: on the server's own machine, with its settings; while the server is stopped, unless its metadata is in PostgreSQL.",
   place: "local",
   flags: [
     { name: "member", placeholder: "MEMBER", doc: "`user:EMAIL` or `serviceAccount:EMAIL`.", isRequired: true },
     { name: "data", placeholder: "DIR", doc: "The server's data directory; else as `berth serve` has it." },
+    { name: "config", placeholder: "FILE", doc: "The server's berth.yaml; else as `berth serve` has it." },
     { name: "project", placeholder: "PROJECT", doc: "The project; else each one that nobody owns who can sign in." },
     { name: "create-user", doc: "Makes the user first, with a password that is shown once." },
   ],
   async run({ text, has }) {
-    const data = text("data");
-    const settings = loadSettings(new Map(data === undefined ? [] : [["--data", data]]), process.env);
+    const flags = ["data", "config"].flatMap((name) => {
+      const value = text(name);
+      return value === undefined ? [] : [[`--${name}`, value] as const];
+    });
+    const settings = loadSettings(new Map(flags), process.env);
     try {
       const { grants, password, member } = await recover({
         directory: dataDirectory(settings.data),
+        metadata: settings,
         member: text("member") as string,
         project: text("project"),
         createsUser: has("create-user"),

@@ -1,0 +1,82 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { attempt, run } from "./tools.ts";
+import { freePort } from "./nginx.ts";
+import { until } from "./berth.ts";
+import { postgresPrograms } from "./postgres-database.ts";
+
+/** A PostgreSQL of a suite's own, with files of its own on a free port; whoever asks is believed to be `berth`. */
+export interface PostgresServer {
+  port: number;
+  /** Of its database `postgres`. */
+  url: string;
+  /** Its first process. */
+  pid(): number;
+  /** Runs SQL in a database; answers the rows as psql prints them, unaligned. */
+  sql(statement: string, database?: string): Promise<string>;
+  /** SIGKILL to all of it, or an orderly stop; `start` brings it back with what it held. */
+  kill(): Promise<void>;
+  halt(): Promise<void>;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** What neither PostgreSQL nor its pooler runs as is root. */
+export const asUser =
+  process.getuid?.() === 0 ? ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] : [];
+
+/** @param settings more of `postgresql.conf`; by default nothing is synced to the disk, which is faster */
+export async function startPostgres(settings: Record<string, string> = { fsync: "off" }): Promise<PostgresServer> {
+  const programs = postgresPrograms();
+  if (programs === null) throw new Error("PostgreSQL is not installed; see .ci/install");
+  const root = mkdtempSync(join(tmpdir(), "berth-postgres-"));
+  if (asUser.length > 0) await run(["chown", "nobody:nogroup", root]);
+  const data = join(root, "data");
+  const initialize = ["--username=berth", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"];
+  await run([...asUser, join(programs, "initdb"), "-D", data, ...initialize]);
+  const port = freePort();
+  const given = { port: String(port), unix_socket_directories: root, max_connections: "300", ...settings };
+  const flags = Object.entries(given).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
+  const url = `postgres://berth@127.0.0.1:${port}/postgres`;
+  let child: Bun.Subprocess | undefined;
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    const ending = child;
+    child = undefined;
+    if (ending === undefined) return;
+    if (signal === "SIGKILL") await run(["pkill", "-KILL", "-P", String(ending.pid)]).catch(() => "");
+    ending.kill(signal);
+    await ending.exited;
+  };
+  const server: PostgresServer = {
+    port,
+    url,
+    pid: () => child?.pid ?? 0,
+    sql: (statement, database = "postgres") =>
+      run([
+        join(programs, "psql"),
+        "-qAtX",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-c",
+        statement,
+        url.replace(/postgres$/, database),
+      ]),
+    kill: () => end("SIGKILL"),
+    // Breaks off what runs and stops in order.
+    halt: () => end("SIGINT"),
+    async start() {
+      child ??= Bun.spawn([...asUser, join(programs, "postgres"), "-D", data, ...flags], {
+        stdio: ["ignore", "ignore", Bun.file(join(root, "log"))],
+      });
+      const isReady = [join(programs, "pg_isready"), "-q", "-h", "127.0.0.1", "-p", String(port)];
+      await until(async () => (await attempt(isReady)).code === 0 || undefined, 30_000);
+    },
+    async stop() {
+      await end("SIGKILL");
+      rmSync(root, { recursive: true, force: true });
+    },
+  };
+  await server.start();
+  return server;
+}
