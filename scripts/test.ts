@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { s3Credentials, type S3Server, startS3Server } from "../test/harness/s3-server.ts";
@@ -7,7 +7,8 @@ import { startPostgres } from "../test/harness/postgres.ts";
 import { findProgram } from "../test/harness/tools.ts";
 
 /**
- * Runs the suites one after the other and sums them up: `npm test`, or `npm test -- NAME…` for some.
+ * Runs the suites and sums them up: `npm test`, or `npm test -- NAME…` for some. One after the other, but for gcloud's,
+ * which takes one core and runs beside those that do not look at the clock.
  * With BERTH_TEST_REQUIRE=all (CI) what is missing on the machine fails, and the black-box suites run a second time
  * against the single executable.
  */
@@ -19,28 +20,43 @@ interface Suite {
   s3?: boolean;
   /** Metadata in PostgreSQL. */
   postgres?: boolean;
+  /** Runs in the background, with its output at its end. */
+  beside?: boolean;
+  /** Looks at the clock, or at what the machine is doing: runs with nothing beside it. */
+  alone?: boolean;
 }
 
-const blackBox = ["test/registry", "test/server"];
+const root = join(import.meta.dir, "..");
+const clients = readdirSync(join(root, "test/clients"))
+  .filter((name) => name.endsWith(".test.ts"))
+  .map((name) => `test/clients/${name}`);
+const ofGcloud = (path: string): boolean => path.includes("/gcloud-");
+
+/** What a server is like that shares everything with others: metadata in PostgreSQL, blobs on S3. */
+const replicated = ["test/registry", "test/conformance", "test/security"].concat(
+  ["audit", "background", "readiness"].map((name) => `test/server/${name}.test.ts`),
+);
+const startsOfServer = ["first-start", "starting", "signals", "processes", "tls", "certificates", "shutdown"];
 const suites: readonly Suite[] = [
+  { name: "gcloud", paths: clients.filter(ofGcloud), beside: true },
   { name: "unit", paths: ["src", "scripts"] },
-  { name: "server", paths: ["test/server"] },
   { name: "cli", paths: ["test/cli"] },
   { name: "registry", paths: ["test/registry"] },
   { name: "security", paths: ["test/security"] },
   { name: "docs", paths: ["test/docs"] },
   { name: "stores", paths: ["test/stores"] },
-  { name: "s3", paths: ["test/registry", "test/conformance"], s3: true },
+  { name: "replicated", paths: replicated, s3: true, postgres: true },
+  { name: "server", paths: ["test/server"], alone: true },
+  { name: "faults", paths: ["test/faults"], alone: true },
+  { name: "clients", paths: clients.filter((path) => !ofGcloud(path)), alone: true },
+  { name: "conformance", paths: ["test/conformance"], alone: true },
+  { name: "bench", paths: ["bench"], alone: true },
   {
-    name: "postgres",
-    paths: ["test/registry", "test/server", "test/cli", "test/security", "test/conformance"],
-    postgres: true,
+    name: "executable",
+    paths: ["test/registry", "test/conformance", ...startsOfServer.map((name) => `test/server/${name}.test.ts`)],
+    executable: true,
+    alone: true,
   },
-  { name: "faults", paths: ["test/faults"] },
-  { name: "clients", paths: ["test/clients"] },
-  { name: "conformance", paths: ["test/conformance"] },
-  { name: "bench", paths: ["bench"] },
-  { name: "executable", paths: [...blackBox, "test/conformance"], executable: true },
 ];
 
 interface Sums {
@@ -49,7 +65,6 @@ interface Sums {
   skipped: number;
 }
 
-const root = join(import.meta.dir, "..");
 const required = process.env.BERTH_TEST_REQUIRE === "all";
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !suites.some((suite) => suite.name === name));
@@ -63,7 +78,7 @@ function isWanted({ name, executable }: Suite): boolean {
   return wanted.length > 0 ? wanted.includes(name) : executable !== true || required;
 }
 
-async function runSuite({ name, paths, executable, s3, postgres }: Suite): Promise<Sums> {
+async function runSuite({ name, paths, executable, s3, postgres, beside }: Suite): Promise<Sums> {
   console.log(`\n== ${name}`);
   if (executable === true) {
     const built = Bun.spawnSync([process.execPath, "scripts/build.ts"], {
@@ -78,12 +93,15 @@ async function runSuite({ name, paths, executable, s3, postgres }: Suite): Promi
   const server = s3 === true ? await startS3Server() : undefined;
   const scratch = mkdtempSync(join(tmpdir(), "berth-junit-"));
   const report = join(scratch, "junit.xml");
+  const output = Bun.file(join(scratch, "output"));
   const files = paths.filter((path) => existsSync(join(root, path))).map((path) => `./${path}`);
   const child = Bun.spawn(
     [process.execPath, "test", "--timeout=180000", "--reporter=junit", `--reporter-outfile=${report}`, ...files],
     {
       cwd: root,
-      stdio: ["ignore", "inherit", "inherit"],
+      stdin: "ignore",
+      stdout: beside === true ? output : "inherit",
+      stderr: beside === true ? output : "inherit",
       env: {
         ...process.env,
         ...(executable === true ? { BERTH_EXECUTABLE: join(root, "dist/berth") } : {}),
@@ -93,6 +111,7 @@ async function runSuite({ name, paths, executable, s3, postgres }: Suite): Promi
     },
   );
   const code = await child.exited;
+  if (beside === true) console.log(`\n== ${name}, which ran beside\n${await output.text()}`);
   await server?.stop();
   await database?.stop();
   const sums = existsSync(report) ? readSums(readFileSync(report, "utf8")) : { passed: 0, failed: 0, skipped: 0 };
@@ -120,7 +139,7 @@ function readSums(report: string): Sums {
 }
 
 const total: Sums = { passed: 0, failed: 0, skipped: 0 };
-for (const suite of suites.filter(isWanted)) {
+async function run(suite: Suite): Promise<void> {
   const begun = performance.now();
   const sums = await runSuite(suite);
   const seconds = ((performance.now() - begun) / 1000).toFixed(0);
@@ -131,5 +150,14 @@ for (const suite of suites.filter(isWanted)) {
   total.failed += sums.failed;
   total.skipped += sums.skipped;
 }
+
+const running: Promise<void>[] = [];
+for (const suite of suites.filter(isWanted)) {
+  if (suite.alone === true) await Promise.all(running);
+  const ended = run(suite);
+  if (suite.beside === true) running.push(ended);
+  else await ended;
+}
+await Promise.all(running);
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exit(total.failed === 0 ? 0 : 1);

@@ -98,7 +98,9 @@ export const noteTopic = command("notifications.noteTopic", function* (input: Pr
     `INSERT INTO gcr_topics (project_id, position, state, reason, changed_at)
        SELECT id, CAST(? AS BIGINT), ?, ?, CAST(? AS BIGINT) FROM projects WHERE id = ?
      ON CONFLICT (project_id) DO UPDATE SET position = excluded.position, reason = excluded.reason,
-       changed_at = CASE WHEN state = excluded.state THEN changed_at ELSE excluded.changed_at END, state = excluded.state`,
+       changed_at =
+       CASE WHEN gcr_topics.state = excluded.state THEN gcr_topics.changed_at ELSE excluded.changed_at END,
+       state = excluded.state`,
     position,
     state,
     reason,

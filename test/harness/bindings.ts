@@ -32,3 +32,15 @@ export function bindingOf(role: string, email: string, expression?: string): Tes
   const members = [`serviceAccount:${email}`];
   return expression === undefined ? { role, members } : { role, members, condition: { title: "limited", expression } };
 }
+
+/** Takes a binding away again. */
+export async function unbind(berth: Berth, path: string, { role, members }: TestBinding): Promise<void> {
+  const options = { requestedPolicyVersion: 3 };
+  const policy = await mustCall<TestPolicy>(berth, "POST", `${path}:getIamPolicy`, { options });
+  const bindings = (policy.bindings ?? [])
+    .map((each) =>
+      each.role === role ? { ...each, members: each.members.filter((member) => !members.includes(member)) } : each,
+    )
+    .filter((each) => each.members.length > 0);
+  await mustCall(berth, "POST", `${path}:setIamPolicy`, { policy: { ...policy, version: 3, bindings } });
+}

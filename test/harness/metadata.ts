@@ -1,5 +1,6 @@
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
+import pg from "pg";
 import { toPostgres } from "../../src/metadata/postgres.ts";
 import { databaseNameOf, postgresPrograms } from "./postgres-database.ts";
 
@@ -10,9 +11,8 @@ export interface MetadataHandle {
   run(sql: string, params?: readonly Value[]): void;
   get(sql: string, params?: readonly Value[]): unknown;
   all(sql: string, params?: readonly Value[]): unknown[];
-  tables(): string[];
-  /** All rows of tables. */
-  content(tables: readonly string[]): unknown[];
+  /** All rows of all tables but some. */
+  content(without: readonly string[]): Promise<unknown[]>;
   close(): void;
   [Symbol.dispose](): void;
 }
@@ -27,7 +27,7 @@ export function openMetadata(data: string): MetadataHandle {
   };
 }
 
-type Basics = Pick<MetadataHandle, "run" | "all" | "tables" | "content" | "close">;
+type Basics = Pick<MetadataHandle, "run" | "all" | "content" | "close">;
 
 function inFile(data: string): Basics {
   const database = new Database(join(data, "berth.db"), { readwrite: true });
@@ -35,19 +35,23 @@ function inFile(data: string): Basics {
   return {
     run: (sql, params = []) => void database.run(sql, [...params]),
     all: (sql, params = []) => database.query(sql).all(...params),
-    tables: () =>
-      (database.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").all() as { name: string }[])
-        .map(({ name }) => name)
-        .filter((name) => !name.startsWith("sqlite_")),
-    content: (tables) => tables.map((name) => database.query(`SELECT * FROM "${name}"`).values().map(String)),
+    content(without) {
+      const names = database
+        .query("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name")
+        .values()
+        .flat() as string[];
+      const read = (name: string): unknown[] => database.query(`SELECT * FROM "${name}"`).values().map(String);
+      return Promise.resolve(names.filter((name) => !without.includes(name)).map(read));
+    },
     close: () => database.close(),
   };
 }
 
 function inPostgres(data: string): Basics {
+  const url = (process.env.BERTH_TEST_POSTGRES as string).replace(/postgres$/, databaseNameOf(data));
+  const pool = new pg.Pool({ connectionString: url, max: 1 });
   const psql = (sql: string): string => {
     const program = join(postgresPrograms() ?? "", "psql");
-    const url = (process.env.BERTH_TEST_POSTGRES as string).replace(/postgres$/, databaseNameOf(data));
     const { success, stdout, stderr } = Bun.spawnSync([program, "-qAtX", "-v", "ON_ERROR_STOP=1", url, "-c", sql]);
     if (!success) throw new Error(stderr.toString());
     return stdout.toString();
@@ -56,10 +60,19 @@ function inPostgres(data: string): Basics {
     run: (sql, params = []) => void psql(filledIn(sql, params)),
     all: (sql, params = []) =>
       JSON.parse(psql(`SELECT coalesce(json_agg(t), '[]') FROM (${filledIn(sql, params)}) t`)) as unknown[],
-    tables: () => psql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").trim().split("\n"),
-    // Rows move as they are updated: in the order of what they say.
-    content: (tables) => [psql(tables.map((name) => `SELECT * FROM "${name}" t ORDER BY t::text`).join("; "))],
-    close: () => undefined,
+    async content(without) {
+      const names = await pool.query(
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> ALL ($1)",
+        [without],
+      );
+      // Rows move as they are updated: in the order of what they say.
+      const read = names.rows.map(
+        ({ tablename }: { tablename: string }) =>
+          `(SELECT '${tablename}' AS name, string_agg(t::text, ' ' ORDER BY t::text) AS rows FROM "${tablename}" t)`,
+      );
+      return (await pool.query({ text: `${read.join(" UNION ALL ")} ORDER BY 1`, rowMode: "array" })).rows;
+    },
+    close: () => void pool.end(),
   };
 }
 

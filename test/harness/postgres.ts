@@ -19,6 +19,9 @@ export interface PostgresServer {
   kill(): Promise<void>;
   halt(): Promise<void>;
   start(): Promise<void>;
+  /** Stops all its processes where they are, as a machine does that is overcommitted; and lets them go on. */
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -48,6 +51,10 @@ export async function startPostgres(settings: Record<string, string> = { fsync: 
     ending.kill(signal);
     await ending.exited;
   };
+  const signalAll = async (name: string): Promise<void> => {
+    await run(["pkill", `-${name}`, "-P", String(child?.pid)]);
+    await run(["kill", `-${name}`, String(child?.pid)]);
+  };
   const server: PostgresServer = {
     port,
     url,
@@ -72,6 +79,8 @@ export async function startPostgres(settings: Record<string, string> = { fsync: 
       const isReady = [join(programs, "pg_isready"), "-q", "-h", "127.0.0.1", "-p", String(port)];
       await until(async () => (await attempt(isReady)).code === 0 || undefined, 30_000);
     },
+    freeze: () => signalAll("STOP"),
+    thaw: () => signalAll("CONT"),
     async stop() {
       await end("SIGKILL");
       rmSync(root, { recursive: true, force: true });
