@@ -30,15 +30,18 @@ test("the median is the middle one, or the mean of two", () => {
 });
 
 describeInstalled(["docker-registry", "wrk"], "the benchmark", () => {
-  test("runs every workload and gives figures", async () => {
-    const run = Bun.spawn([process.execPath, join(import.meta.dir, "main.ts"), "--quick"], {
+  test("runs every kind of workload and gives figures", async () => {
+    // Those with TLS or more processes are the same, with other servers.
+    const here = workloads.filter(({ on }) => on === "http" || on === "empty");
+    const only = ["--only", here.map(({ name }) => name).join(",")];
+    const run = Bun.spawn([process.execPath, join(import.meta.dir, "main.ts"), "--quick", ...only], {
       stdout: "pipe",
       stderr: "inherit",
     });
     const out = await new Response(run.stdout).text();
     expect(await run.exited).toBe(0);
     expect(out).not.toContain("NaN");
-    for (const { title } of workloads) expect(out).toContain(title);
+    for (const { title } of here) expect(out).toContain(title);
     expect(out).toContain("First answer after");
   });
 });

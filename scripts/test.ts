@@ -33,8 +33,11 @@ const clients = readdirSync(join(root, "test/clients"))
 const ofGcloud = (path: string): boolean => path.includes("/gcloud-");
 
 /** What a server is like that shares everything with others: metadata in PostgreSQL, blobs on S3. */
-const replicated = ["test/registry", "test/conformance", "test/security"].concat(
-  ["audit", "background", "readiness"].map((name) => `test/server/${name}.test.ts`),
+const replicated = ["test/registry", "test/conformance"].concat(
+  ["every-route", "revocation", "credential-chains", "reused-names", "takeover", "tag-overwrite"].map(
+    (name) => `test/security/${name}.test.ts`,
+  ),
+  ["audit", "background", "both-databases", "readiness"].map((name) => `test/server/${name}.test.ts`),
 );
 const startsOfServer = ["first-start", "starting", "signals", "processes", "tls", "certificates", "shutdown"];
 const suites: readonly Suite[] = [

@@ -1,4 +1,5 @@
 import type { Noun } from "./noun.ts";
+import { adminNoun } from "./nouns/admin.ts";
 import { auditNoun } from "./nouns/audit.ts";
 import { groupNoun } from "./nouns/group.ts";
 import { iamNoun } from "./nouns/iam.ts";
@@ -22,4 +23,5 @@ export const nouns: readonly Noun[] = [
   notificationsNoun,
   auditNoun,
   tokenNoun,
+  adminNoun,
 ];

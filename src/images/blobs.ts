@@ -113,17 +113,16 @@ export function* linkBlob(input: RepositoryInput, repositoryId: number, blobId: 
     repositoryId,
     digest,
   );
-  for (const { parent_id } of waiting) yield* referBlob(parent_id, repositoryId, blobId);
+  for (const { parent_id } of waiting) yield* referBlobs(parent_id, repositoryId, [blobId]);
 }
 
-/** Notes that a manifest needs a blob, which keeps the link as long as the manifest is there. */
-export function* referBlob(manifestId: number, repositoryId: number, blobId: number): Steps<void> {
+/** Notes that a manifest needs blobs, which keeps the links as long as the manifest is there. */
+export function* referBlobs(manifestId: number, repositoryId: number, blobIds: readonly number[]): Steps<void> {
+  if (blobIds.length === 0) return;
   yield* run(
-    `INSERT INTO manifest_blobs (manifest_id, repository_id, blob_id) VALUES (?, ?, ?)
+    `INSERT INTO manifest_blobs (manifest_id, repository_id, blob_id) VALUES ${blobIds.map(() => "(?, ?, ?)").join(", ")}
      ON CONFLICT (manifest_id, blob_id) DO NOTHING`,
-    manifestId,
-    repositoryId,
-    blobId,
+    ...blobIds.flatMap((blobId) => [manifestId, repositoryId, blobId]),
   );
 }
 

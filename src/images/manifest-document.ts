@@ -81,8 +81,15 @@ export function parseManifest(payload: Uint8Array, contentType: string): Manifes
     config,
     layers: layers.filter((layer) => !isNonDistributable(layer.mediaType)),
     children: [],
-    imageSize: layers.reduce((sum, layer) => sum + layer.size, 0),
+    imageSize: sizeOf(layers),
   };
+}
+
+/** @throws BerthError MANIFEST_INVALID for a sum that nobody can count with: of foreign layers, whose sizes are only claims */
+function sizeOf(layers: readonly { size: number }[]): number {
+  const sum = layers.reduce((all, layer) => all + layer.size, 0);
+  if (!Number.isSafeInteger(sum)) throw invalid("its layers have more than 2^53 bytes");
+  return sum;
 }
 
 function parseObject(payload: Uint8Array): Record<string, unknown> {

@@ -3,7 +3,7 @@ import { BerthError } from "../http/berth-error.ts";
 import { command } from "../metadata/database.ts";
 import { all, first, inList, run, type Steps } from "../metadata/statement.ts";
 import { appendEvent } from "../operations/outbox.ts";
-import { type Elsewhere, findElsewhere, linkBlob, referBlob } from "./blobs.ts";
+import { type Elsewhere, findElsewhere, linkBlob, referBlobs } from "./blobs.ts";
 import type { ManifestDocument } from "./manifest-document.ts";
 import { ensureRepositoryId, ofRepository, type RepositoryInput } from "./repository.ts";
 import { moveTag } from "./tags.ts";
@@ -120,7 +120,7 @@ function* storeManifest(input: PutManifestInput, repositoryId: number, blobs: Ne
     return (known as { id: number }).id;
   }
   yield* run("INSERT INTO manifest_payloads (manifest_id, payload) VALUES (?, ?)", made.id, input.payload);
-  for (const blobId of blobs.ids) yield* referBlob(made.id, repositoryId, blobId);
+  for (const some of chunksOf(blobs.ids, atOnce)) yield* referBlobs(made.id, repositoryId, some);
   const children = document.children.map((child) => child.digest);
   yield* storeChildren(input, repositoryId, made.id, new Set([...children, ...blobs.missing]));
   // Lists that were here before this child hold it from now on.
@@ -148,23 +148,37 @@ function* storeChildren(
   manifestId: number,
   digests: ReadonlySet<string>,
 ): Steps<void> {
-  for (const digest of digests) {
-    yield* run(
-      `INSERT INTO manifest_children (parent_id, repository_id, digest, child_id)
-       VALUES (?, ?, ?, (SELECT id FROM manifests WHERE repository_id = ? AND digest = ?))`,
-      manifestId,
+  for (const some of chunksOf([...digests], atOnce)) {
+    const list = inList(some);
+    const known = yield* all<{ id: number; digest: string }>(
+      `SELECT id, digest FROM manifests WHERE repository_id = ? AND digest IN (${list.marks})`,
       repositoryId,
-      digest,
-      repositoryId,
-      digest,
+      ...list.padded,
     );
-    const blob = yield* first<{ id: number }>(
-      `SELECT id FROM blobs b WHERE store = ? AND digest = ?
+    const ids = new Map(known.map(({ id, digest }) => [digest, id]));
+    const rows = some.map(() => "(?, ?, ?, CAST(? AS BIGINT))").join(", ");
+    yield* run(
+      `INSERT INTO manifest_children (parent_id, repository_id, digest, child_id) VALUES ${rows}`,
+      ...some.flatMap((digest) => [manifestId, repositoryId, digest, ids.get(digest) ?? null]),
+    );
+    const blobs = yield* all<{ id: number }>(
+      `SELECT id FROM blobs b WHERE store = ? AND digest IN (${list.marks})
        AND EXISTS (SELECT 1 FROM blob_links WHERE repository_id = ? AND blob_id = b.id)`,
       input.store,
-      digest,
+      ...list.padded,
       repositoryId,
     );
-    if (blob !== undefined) yield* referBlob(manifestId, repositoryId, blob.id);
+    yield* referBlobs(
+      manifestId,
+      repositoryId,
+      blobs.map(({ id }) => id),
+    );
   }
+}
+
+/** Rows of one statement: a manifest may name tens of thousands of others. */
+const atOnce = 500;
+
+function chunksOf<T>(list: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(list.length / size) }, (_, i) => list.slice(i * size, (i + 1) * size));
 }

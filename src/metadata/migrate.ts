@@ -51,7 +51,9 @@ export async function migratePostgres(
 ): Promise<void> {
   const versions =
     "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT PRIMARY KEY, applied_at BIGINT NOT NULL)";
-  await database.execute(`BEGIN; SELECT pg_advisory_xact_lock(${schemaLock}); ${versions}; COMMIT`);
+  await database.execute(
+    `BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(${schemaLock}); ${versions}; COMMIT`,
+  );
   const newest = migrations.at(-1)?.version ?? 0;
   for (;;) {
     const row = await database.readRow<{ version: number | null }>(
@@ -65,6 +67,19 @@ export async function migratePostgres(
   }
 }
 
+/** Whether this program's schema is the database's. @throws NewerSchemaError */
+export async function isCurrent(database: PostgresDatabase): Promise<boolean> {
+  const newest = released.at(-1)?.version ?? 0;
+  const there = await database.readRow("SELECT 1 AS there FROM pg_tables WHERE tablename = 'schema_migrations'");
+  if (there === undefined) return false;
+  const row = await database.readRow<{ version: number | null }>(
+    "SELECT max(version) AS version FROM schema_migrations",
+  );
+  const current = row?.version ?? 0;
+  if (current > newest) throw new NewerSchemaError("database", current, newest);
+  return current === newest;
+}
+
 /** One migration as one transaction; it does nothing where another replica was faster. */
 function stepOf({ version, statements }: Migration, current: number): string {
   const own = statements.map((each) => (typeof each === "string" ? columnTypes(each) : each.postgres));
@@ -73,7 +88,7 @@ function stepOf({ version, statements }: Migration, current: number): string {
     .filter((sql) => sql !== "")
     .map((sql) => `EXECUTE ${quote(sql)};`)
     .join("\n");
-  return `BEGIN; SELECT pg_advisory_xact_lock(${schemaLock});
+  return `BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(${schemaLock});
     DO ${quote(`BEGIN IF ${isNext} THEN ${body}
       INSERT INTO schema_migrations (version, applied_at) VALUES (${version}, ${Date.now()}); END IF; END`)};
     COMMIT`;

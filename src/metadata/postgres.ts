@@ -19,6 +19,8 @@ const patience = 10_000;
 /** How long an answer is waited for: of a connection, of a statement, of a lock. In ms. */
 const connectTimeout = 5000;
 const queryTimeout = 30_000;
+/** The same for the schema and for copies. */
+const longQueryTimeout = 3_600_000;
 const lockTimeout = 20_000;
 /** A process that was stopped in a transaction must not keep others from the locks for longer, in ms. */
 const idleTimeout = 10_000;
@@ -42,26 +44,33 @@ export const schemaLock = "66, 2";
  */
 export class PostgresDatabase implements Database {
   readonly lookEach = 500;
-  readonly #pool: pg.Pool;
+  /** Apart from each other: commands that wait for a lock must not keep pulls from their connections. */
+  readonly #reads: pg.Pool;
+  readonly #writes: pg.Pool;
   readonly #prepared: boolean;
   readonly #texts = new Map<string, { text: string; name: string | undefined }>();
 
   constructor({ url, password, connections, prepared }: PostgresSettings) {
     this.#prepared = prepared;
-    this.#pool = new pg.Pool({
-      connectionString: url,
-      ...(password !== undefined && { password }),
-      max: connections,
-      application_name: "berth",
-      connectionTimeoutMillis: connectTimeout,
-      query_timeout: queryTimeout,
-      keepAlive: true,
-      types: { getTypeParser },
-    });
-    // A connection that breaks while nobody uses it: the pool makes another. One that breaks in use says so twice: to
-    // the statement that waits, and as an event, which unheard would end the process.
-    this.#pool.on("error", () => {});
-    this.#pool.on("connect", (client) => client.on("error", () => {}));
+    const pool = (max: number): pg.Pool => {
+      const made = new pg.Pool({
+        connectionString: url,
+        ...(password !== undefined && { password }),
+        max,
+        application_name: "berth",
+        connectionTimeoutMillis: connectTimeout,
+        query_timeout: queryTimeout,
+        keepAlive: true,
+        types: { getTypeParser },
+      });
+      // A connection that breaks while nobody uses it: the pool makes another. One that breaks in use says so twice: to
+      // the statement that waits, and as an event, which unheard would end the process.
+      made.on("error", () => {});
+      made.on("connect", (client) => client.on("error", () => {}));
+      return made;
+    };
+    this.#reads = pool(Math.ceil(connections / 2));
+    this.#writes = pool(Math.floor(connections / 2));
   }
 
   async readRow<R>(sql: string, ...params: SqlValue[]): Promise<R | undefined> {
@@ -74,16 +83,8 @@ export class PostgresDatabase implements Database {
       return steps.next(await this.#readOne(value)).value as T;
     }
     // Once a statement has run it is too late to begin anew: the steps are not made a second time.
-    const client = await this.#patiently(async () => {
-      const connected = await this.#pool.connect();
-      try {
-        await connected.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-        return connected;
-      } catch (error) {
-        connected.release(true);
-        throw error;
-      }
-    });
+    const opening = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    const client = await this.#patiently(() => this.#begin(this.#reads, opening));
     return this.#inTransaction(client, () => this.#run(client, steps)).catch((error: unknown) => {
       throw isTransient(error) ? unavailable(error) : error;
     });
@@ -92,12 +93,7 @@ export class PostgresDatabase implements Database {
   async write<Input, Output>(command: Command<Input, Output>, input: Input): Promise<Output> {
     const opening = openingOf(command, input);
     return this.#patiently(async () => {
-      const client = await this.#pool.connect();
-      const begun = await client.query(opening).catch((error: unknown) => error as Error);
-      if (begun instanceof Error) {
-        client.release(true);
-        throw begun;
-      }
+      const client = await this.#begin(this.#writes, opening);
       return this.#inTransaction(client, () => this.#run(client, command.steps(input)));
     });
   }
@@ -107,12 +103,23 @@ export class PostgresDatabase implements Database {
     return (await this.readRow<{ n: number }>("SELECT sum(value) AS n FROM versions"))?.n ?? 0;
   }
 
+  /** Work on all there is, in one transaction beside which no command runs, however long it takes. */
+  async alone<T>(
+    work: (execute: (sql: string, params?: readonly unknown[]) => Promise<Row[]>) => Promise<T>,
+  ): Promise<T> {
+    const opening = `BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(${commandLock})`;
+    const client = await this.#begin(this.#writes, opening);
+    const execute = (text: string, params: readonly unknown[] = []): Promise<Row[]> =>
+      ask(client, { text, values: [...params], query_timeout: longQueryTimeout });
+    return this.#inTransaction(client, () => work(execute));
+  }
+
   /** Several statements without parameters, as one transaction of its own; for the schema. */
   async execute(sql: string): Promise<void> {
     await this.#patiently(async () => {
-      const client = await this.#pool.connect();
+      const client = await connect(this.#writes);
       try {
-        await client.query(sql);
+        await ask(client, { text: sql, query_timeout: longQueryTimeout });
         client.release();
       } catch (error) {
         client.release(true);
@@ -122,21 +129,33 @@ export class PostgresDatabase implements Database {
   }
 
   async close(): Promise<void> {
-    await this.#pool.end();
+    await Promise.all([this.#reads.end(), this.#writes.end()]);
   }
 
   async #readOne(statement: Statement): Promise<Row[]> {
     return this.#patiently(async () => {
-      const client = await this.#pool.connect();
+      const client = await connect(this.#reads);
       try {
         const rows = await this.#execute(client, statement);
         client.release();
         return rows;
       } catch (error) {
-        client.release(!(error instanceof pg.DatabaseError));
+        client.release(error instanceof ConnectionLost);
         throw error;
       }
     });
+  }
+
+  /** A connection on which a transaction has begun. */
+  async #begin(pool: pg.Pool, opening: string): Promise<pg.PoolClient> {
+    const client = await connect(pool);
+    try {
+      await ask(client, { text: opening });
+      return client;
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
   }
 
   /** Commits what `work` did, or undoes it. What comes back from a COMMIT that was cut off is not known: see `patiently`. */
@@ -145,14 +164,18 @@ export class PostgresDatabase implements Database {
     try {
       output = await work();
     } catch (error) {
-      await client.query("ROLLBACK").then(
-        () => client.release(),
-        () => client.release(true),
-      );
+      // On a connection that does not answer, a ROLLBACK would wait once more; the server does it when it is gone.
+      if (error instanceof ConnectionLost) client.release(true);
+      else {
+        await ask(client, { text: "ROLLBACK" }).then(
+          () => client.release(),
+          () => client.release(true),
+        );
+      }
       throw error;
     }
     try {
-      await client.query("COMMIT");
+      await ask(client, { text: "COMMIT" });
     } catch (error) {
       client.release(true);
       throw isPutOff(error) ? error : unavailable(error);
@@ -177,10 +200,9 @@ export class PostgresDatabase implements Database {
     return next.value;
   }
 
-  async #execute(client: pg.PoolClient, { sql, params }: Statement): Promise<Row[]> {
-    const { text, name } = this.#textOf(sql);
-    return (await client.query({ text, values: params.map(storable), ...(name !== undefined && { name }) }))
-      .rows as Row[];
+  async #execute(client: pg.PoolClient, { sql, params, isAdHoc }: Statement): Promise<Row[]> {
+    const { text, name } = isAdHoc === true ? { text: toPostgres(sql), name: undefined } : this.#textOf(sql);
+    return ask(client, { text, values: params.map(storable), ...(name !== undefined && { name }) });
   }
 
   #textOf(sql: string): { text: string; name: string | undefined } {
@@ -209,6 +231,33 @@ export class PostgresDatabase implements Database {
       throw isTransient(error) ? unavailable(error) : error;
     }
   }
+}
+
+/** The database could not be reached, or was not heard of again: not its own answer. */
+class ConnectionLost extends Error {
+  override readonly name = "ConnectionLost";
+}
+
+async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
+  try {
+    return await pool.connect();
+  } catch (error) {
+    throw lost(error);
+  }
+}
+
+/** @throws pg.DatabaseError, the database's own answer, or ConnectionLost */
+async function ask(client: pg.PoolClient, query: pg.QueryConfig & { query_timeout?: number }): Promise<Row[]> {
+  try {
+    return (await client.query(query)).rows as Row[];
+  } catch (error) {
+    throw lost(error);
+  }
+}
+
+function lost(error: unknown): unknown {
+  if (error instanceof pg.DatabaseError) return error;
+  return new ConnectionLost((error as Error).message, { cause: error });
 }
 
 /** What begins a command's transaction, with its locks. */
@@ -261,17 +310,15 @@ const putOff = new Set(["40001", "40P01"]);
  * [PostgreSQL, appendix A, "PostgreSQL Error Codes"]
  */
 const awayCodes = new Set(["57P01", "57P02", "57P03", "53300", "25006", "25P03", "55P03", "57014"]);
-const networkCodes = new Set(["ECONNREFUSED", "ECONNRESET", "EPIPE", "ETIMEDOUT", "ENOTFOUND", "EAI_AGAIN", "ENOENT"]);
-
 function isPutOff(error: unknown): boolean {
   return putOff.has((error as { code?: string }).code ?? "");
 }
 
 function isTransient(error: unknown): boolean {
   if (error instanceof MetadataUnavailableError) return false;
-  const { code = "", message = "" } = error as { code?: string; message?: string };
-  if (error instanceof pg.DatabaseError) return putOff.has(code) || awayCodes.has(code) || code.startsWith("08");
-  return networkCodes.has(code) || /^(?:Connection terminated|timeout |Query read timeout|Client )/.test(message);
+  if (error instanceof ConnectionLost) return true;
+  const { code = "" } = error as { code?: string };
+  return error instanceof pg.DatabaseError && (putOff.has(code) || awayCodes.has(code) || code.startsWith("08"));
 }
 
 function unavailable(cause: unknown): MetadataUnavailableError {

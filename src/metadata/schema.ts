@@ -279,9 +279,9 @@ const fifth: Migration = {
           CASE WHEN held ->> 'granted' = 'true' THEN 1 ELSE 0 END AS granted
         FROM audit_log CROSS JOIN LATERAL json_array_elements(audit_log."authorization"::json) AS held`,
     },
-    inPostgres(`CREATE FUNCTION instr(whole text, part text) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
-      AS 'SELECT strpos(whole, part)::bigint'`),
-    // Of a path only what is needed here: `$.NAME`.
+    inPostgres(`CREATE FUNCTION instr(whole text, part text) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE
+      AS 'SELECT strpos(whole, part)'`),
+    // Of a path only what is needed here: `$.NAME`. Its text has no U+0000: see `wellFormed` of the audit log.
     inPostgres(`CREATE FUNCTION json_extract(document text, path text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
       AS 'SELECT document::json ->> substr(path, 3)'`),
   ],

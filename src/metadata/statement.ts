@@ -8,6 +8,8 @@ export interface Statement {
   params: readonly SqlValue[];
   /** Whether rows are wanted back. */
   rows: boolean;
+  /** It is put together anew each time, and not worth preparing. */
+  isAdHoc?: boolean;
 }
 
 /**
@@ -30,6 +32,11 @@ export function all<R>(sql: string, ...params: SqlValue[]): Steps<R[]> {
   return Object.assign(query<R>(sql, params), { [single]: true });
 }
 
+/** All rows of a query that is put together from what somebody asks. */
+export function adHoc<R>(sql: string, ...params: SqlValue[]): Steps<R[]> {
+  return Object.assign(query<R>(sql, params, true), { [single]: true });
+}
+
 /** The first row of a query, or `undefined`. */
 export function first<R>(sql: string, ...params: SqlValue[]): Steps<R | undefined> {
   return Object.assign(firstOf<R>(sql, params), { [single]: true });
@@ -40,8 +47,8 @@ export function* run(sql: string, ...params: SqlValue[]): Steps<void> {
   yield { sql, params, rows: false };
 }
 
-function* query<R>(sql: string, params: readonly SqlValue[]): Steps<R[]> {
-  return (yield { sql, params, rows: true }) as R[];
+function* query<R>(sql: string, params: readonly SqlValue[], isAdHoc = false): Steps<R[]> {
+  return (yield { sql, params, rows: true, isAdHoc }) as R[];
 }
 
 function* firstOf<R>(sql: string, params: readonly SqlValue[]): Steps<R | undefined> {

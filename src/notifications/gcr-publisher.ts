@@ -54,6 +54,8 @@ export class GcrPublisher {
   /** The last event whose project was put on the list. */
   #listed = 0;
   #looking = false;
+  #stopped = false;
+  readonly #drains = new Set<Promise<void>>();
   #timer: Timer | undefined;
 
   constructor(options: PublisherOptions) {
@@ -67,9 +69,12 @@ export class GcrPublisher {
     this.#timer = setInterval(() => void this.#look(), database.lookEach);
   }
 
-  stop(): void {
+  /** Resolves when nothing is being sent any more. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
     clearInterval(this.#timer);
     for (const { timer } of this.#retries.values()) clearTimeout(timer);
+    await Promise.all(this.#drains);
   }
 
   async #look(): Promise<void> {
@@ -83,11 +88,12 @@ export class GcrPublisher {
         this.#listed = last;
       }
       for (const project of this.#waiting) {
-        if (this.#running.size >= maxRunning) break;
+        if (this.#stopped || this.#running.size >= maxRunning) break;
         if (this.#running.has(project)) continue;
         this.#waiting.delete(project);
         this.#running.add(project);
-        void this.#drain(project);
+        const drain = this.#drain(project).finally(() => this.#drains.delete(drain));
+        this.#drains.add(drain);
       }
     } catch (error) {
       this.#failed(error);
@@ -98,7 +104,7 @@ export class GcrPublisher {
 
   async #drain(project: ProjectId): Promise<void> {
     try {
-      while (await this.#step(project));
+      while (!this.#stopped && (await this.#step(project)));
       this.#broken.delete(project);
     } catch (error) {
       this.#failed(error);
@@ -162,6 +168,7 @@ export class GcrPublisher {
   }
 
   #retry(project: ProjectId, delay: number): void {
+    if (this.#stopped) return;
     clearTimeout(this.#retries.get(project)?.timer);
     const timer = setTimeout(() => this.#waiting.add(project), delay);
     this.#retries.set(project, { timer, delay });

@@ -72,10 +72,10 @@ export const giveUpLease = command(
 );
 
 /** How often a holder renews and the others look, in ms. */
-const beatEach = 3000;
+const beatEach = 2000;
 /** How long a holder that cannot renew goes on, and how long the others wait for one that does not. In ms. */
-const goesOn = 12_000;
-const waits = 20_000;
+const goesOn = 8000;
+const waits = 13_000;
 
 /** Work that goes on until it is stopped. */
 type Stop = () => void | Promise<void>;
@@ -111,11 +111,18 @@ export class Leases {
   }
 }
 
+interface Held {
+  lease: Lease | undefined;
+  stop: Stop;
+  /** Ends the work of a holder that does not get to renew. */
+  deadline: Timer | undefined;
+}
+
 class Shift {
   readonly #name: string;
   readonly #work: Work;
   readonly #options: LeasesOptions;
-  #held: { lease: Lease | undefined; renewedAt: number; stop: Stop } | undefined;
+  #held: Held | undefined;
   /** The state of another's lease, and since when it is unchanged. */
   #seen: (LeaseState & { since: number }) | undefined;
   #timer: Timer | undefined;
@@ -129,7 +136,7 @@ class Shift {
   }
 
   async start(): Promise<void> {
-    if (this.#options.isAlone) return this.#begin(undefined);
+    if (this.#options.isAlone) return this.#begin(undefined, 0);
     await this.#beat();
     this.#timer = setInterval(() => void this.#beat(), beatEach);
   }
@@ -148,47 +155,51 @@ class Shift {
       .catch((error: unknown) =>
         this.#options.log.error({ lease: this.#name, error: String(error) }, "lease not renewed"),
       )
-      .then(() => this.#leaveInTime())
       .finally(() => (this.#beating = undefined));
     return this.#beating;
   }
 
   async #look(): Promise<void> {
     if (this.#ended) return;
-    if (this.#held?.lease === undefined) return this.#take();
+    const held = this.#held;
+    if (held?.lease === undefined) return this.#take();
     const asked = performance.now();
-    if (await this.#options.database.write(renewLease, this.#held.lease)) this.#held.renewedAt = asked;
-    else await this.#finish();
+    if (!(await this.#options.database.write(renewLease, held.lease))) await this.#finish();
+    else if (this.#held === held) this.#watch(held, asked);
   }
 
   async #take(): Promise<void> {
     const { database, holder } = this.#options;
     const isOld = this.#seen !== undefined && performance.now() - this.#seen.since > waits;
     const seen = isOld && this.#seen !== undefined ? { fence: this.#seen.fence, beat: this.#seen.beat } : undefined;
+    const asked = performance.now();
     const taken = await database.write(takeLease, { name: this.#name, holder, seen });
-    if ("lease" in taken) return this.#begin(taken.lease);
+    if ("lease" in taken) return this.#begin(taken.lease, asked);
     const { fence, beat } = taken.state;
     if (this.#seen?.fence !== fence || this.#seen.beat !== beat) this.#seen = { fence, beat, since: performance.now() };
   }
 
-  async #begin(lease: Lease | undefined): Promise<void> {
+  /** @param asked when the lease was asked for, on the clock of `performance` */
+  async #begin(lease: Lease | undefined, asked: number): Promise<void> {
     this.#seen = undefined;
-    const renewedAt = performance.now();
-    const stop = await this.#work(lease);
-    this.#held = { lease, renewedAt, stop };
-    if (lease !== undefined)
-      this.#options.log.info({ lease: this.#name, fence: lease.fence }, "background work taken on");
+    const held: Held = { lease, stop: await this.#work(lease), deadline: undefined };
+    this.#held = held;
+    if (lease === undefined) return;
+    this.#watch(held, asked);
+    this.#options.log.info({ lease: this.#name, fence: lease.fence }, "background work taken on");
   }
 
-  /** Who cannot renew stops before the others stop waiting. */
-  async #leaveInTime(): Promise<void> {
-    if (this.#held?.lease !== undefined && performance.now() - this.#held.renewedAt > goesOn) await this.#finish();
+  /** Who cannot renew stops before the others stop waiting, whatever the renewal waits for. */
+  #watch(held: Held, asked: number): void {
+    clearTimeout(held.deadline);
+    held.deadline = setTimeout(() => void this.#finish(), asked + goesOn - performance.now());
   }
 
   async #finish(): Promise<void> {
     const held = this.#held;
     if (held === undefined) return;
     this.#held = undefined;
+    clearTimeout(held.deadline);
     await held.stop();
     if (held.lease !== undefined) this.#options.log.info({ lease: this.#name }, "background work given up");
   }

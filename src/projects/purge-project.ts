@@ -81,11 +81,11 @@ const partsOfProject: readonly [table: string, where: string][] = [
   ["repositories", "registry_id IN (SELECT id FROM registries WHERE project_id = ?)"],
 ];
 
-/** The tables without a row id are removed from by their keys. */
+/** The tables without an id are removed from by their keys. */
 const keys: Record<string, string> = { tags: "repository_id, name", blob_links: "repository_id, blob_id" };
 
 function* removeSome(table: string, where: string, ...params: SqlValue[]): Steps<boolean> {
-  const key = keys[table] ?? "rowid";
+  const key = keys[table] ?? "id";
   const some = yield* all(`SELECT 1 FROM ${table} WHERE ${where} LIMIT 1`, ...params);
   if (some.length === 0) return false;
   yield* run(

@@ -50,7 +50,8 @@ export async function openDatabase(
   return (await openPostgres(settings)) ?? new SqliteDatabase(directory.database, writer);
 }
 
-async function openPostgres(settings: MetadataSettings) {
+/** `undefined` where the metadata is a file. */
+export async function openPostgres(settings: MetadataSettings) {
   const { metadataUrl: url, metadataPasswordFile: passwordFile } = settings;
   if (url === undefined) return undefined;
   // Who keeps the metadata in a file does not load it.

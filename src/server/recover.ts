@@ -8,6 +8,7 @@ import { findServiceAccount } from "../identity/service-accounts.ts";
 import { isSomebody } from "../identity/somebody.ts";
 import { findUser, insertUser } from "../identity/users.ts";
 import { command } from "../metadata/database.ts";
+import { isCurrent } from "../metadata/migrate.ts";
 import { all, first, type Steps } from "../metadata/statement.ts";
 import { randomDigits } from "../names/identifiers.ts";
 import { formatMember, type Member, parseMember } from "../names/members.ts";
@@ -15,7 +16,7 @@ import type { ProjectId } from "../names/reference.ts";
 import { organizationResource, projectResource, type ResourceName } from "../names/resources.ts";
 import { completeServer } from "./bootstrap.ts";
 import { claimDataDirectory, type DataDirectory, DataDirectoryError, releaseDataDirectory } from "./data-directory.ts";
-import { type MetadataSettings, openMetadata } from "./metadata.ts";
+import { type MetadataSettings, openMetadata, openPostgres } from "./metadata.ts";
 
 /** The recovery cannot be done; the message says why, and what to do. */
 export class RecoveryRefused extends Error {
@@ -63,6 +64,7 @@ export async function recover(request: RecoveryRequest): Promise<Recovery> {
   const passwordHash = password === undefined ? undefined : await hashPassword(password);
   if (isFile) claimDataDirectory(directory);
   try {
+    await requireSchema(metadata);
     const { database, close } = await openMetadata(metadata, directory, [recoverAccess]);
     try {
       const member = formatMember(parsed);
@@ -82,6 +84,18 @@ export async function recover(request: RecoveryRequest): Promise<Recovery> {
     }
   } finally {
     if (isFile) releaseDataDirectory();
+  }
+}
+
+/** Servers that run must not have the schema brought forward under them. @throws RecoveryRefused, NewerSchemaError */
+async function requireSchema(metadata: MetadataSettings): Promise<void> {
+  const postgres = await openPostgres(metadata);
+  if (postgres === undefined) return;
+  try {
+    if (!(await isCurrent(postgres)))
+      throw new RecoveryRefused("the database has no registry of this version: start a server of this version first");
+  } finally {
+    await postgres.close();
   }
 }
 

@@ -9,8 +9,8 @@ import { groupMembers, isAlive, serverProcesses } from "./processes.ts";
 import { announcedSeed, countFrom, Random } from "./random.ts";
 import { damagedFiles, storedFiles, untilStagingIsClean } from "./verify.ts";
 
-/** 12 rounds in a short run; `BERTH_CRASH_ROUNDS=60 npm test -- faults` for a long one. */
-const rounds = countFrom("BERTH_CRASH_ROUNDS", 12);
+/** 8 rounds in a short run; `BERTH_CRASH_ROUNDS=60 npm test -- faults` for a long one. */
+const rounds = countFrom("BERTH_CRASH_ROUNDS", 8);
 const random = new Random(announcedSeed("crash"));
 const args = ["--workers", "2", "--log-level", "warn"];
 

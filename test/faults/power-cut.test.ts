@@ -11,8 +11,8 @@ import { groupMembers } from "./processes.ts";
 import { announcedSeed, countFrom, Random } from "./random.ts";
 import { damagedFiles, untilStagingIsClean } from "./verify.ts";
 
-/** 6 rounds in a short run; `BERTH_POWER_CUT_ROUNDS=24 npm test -- faults` for a long one. */
-const rounds = countFrom("BERTH_POWER_CUT_ROUNDS", 6);
+/** 4 rounds in a short run; `BERTH_POWER_CUT_ROUNDS=24 npm test -- faults` for a long one. */
+const rounds = countFrom("BERTH_POWER_CUT_ROUNDS", 4);
 const random = new Random(announcedSeed("power cut"));
 const load = { count: 4, largest: 2_000_000 };
 

@@ -2,7 +2,8 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { type Account, makeAccount } from "../harness/accounts.ts";
 import { type Berth, startBerth, until } from "../harness/berth.ts";
-import { basic } from "../harness/caller.ts";
+import { basic, callerOf } from "../harness/caller.ts";
+import { pushImage } from "../harness/content.ts";
 import { callApi, mustCall } from "../harness/federation.ts";
 import { openMetadata } from "../harness/metadata.ts";
 
@@ -74,6 +75,8 @@ test("a project's name: its accounts, its viewers elsewhere, its audit log", asy
   await call("POST", "/berth/v1/groups", { email: "team@example.com" });
   await call("POST", "/berth/v1/groups/team@example.com:addMember", { member });
   expect(await status(first, "/v1/projects/my-project")).toBe(200);
+  await pushImage(callerOf(berth), "phoenix/app", "phoenix", "v1", "v2");
+  await callerOf(berth).send("POST", "/v2/phoenix/app/blobs/uploads/");
 
   await purge("phoenix");
   const renamed = membersOf(await policyOf("my-project"), "roles/viewer");

@@ -2,25 +2,19 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeAccount } from "../harness/accounts.ts";
-import { type Berth, berthCommand, startBerth, until } from "../harness/berth.ts";
+import { type Berth, berthCommand, until } from "../harness/berth.ts";
 import { bind, bindingOf, unbind } from "../harness/bindings.ts";
 import { basic, bearer, callerOf, expectReply } from "../harness/caller.ts";
 import { contentOf, noise, pushImage } from "../harness/content.ts";
 import { startHaproxy } from "../harness/haproxy.ts";
-import { freePort } from "../harness/nginx.ts";
-import { postgresPrograms } from "../harness/postgres-database.ts";
-import { type PostgresServer, startPostgres } from "../harness/postgres.ts";
-import { s3Credentials, type S3Server, startS3Server } from "../harness/s3-server.ts";
+import type { PostgresServer } from "../harness/postgres.ts";
+import { missingForReplicas, type Replicas, startReplicas } from "../harness/replicas.ts";
 import { makeScratch } from "../harness/scratch.ts";
 import { describeWith } from "../harness/require.ts";
-import { findProgram, run } from "../harness/tools.ts";
+import { run } from "../harness/tools.ts";
 
 setDefaultTimeout(180_000);
 
-const missing = [
-  ...(postgresPrograms() === null ? ["postgres"] : []),
-  ...["versitygw", "haproxy", "crane"].filter((program) => findProgram(program) === null),
-];
 const repository = "my-project/shared";
 
 /** A topic's server that takes what it is sent, and keeps it. */
@@ -38,43 +32,22 @@ function startTopic() {
   return { url: `http://127.0.0.1:${server.port}`, events, stop: () => server.stop(true) };
 }
 
-// Three servers on one PostgreSQL and one S3, each with nothing of its own but a port.
-describeWith(missing, "replicas", () => {
+describeWith(missingForReplicas, "replicas", () => {
   const scratch = makeScratch();
   const topic = startTopic();
-  const ports = [freePort(), freePort(), freePort()];
-  let postgres: PostgresServer;
-  let s3: S3Server;
-  let config: string;
+  let set: Replicas;
   let replicas: Berth[];
-  const start = (i: number, beside?: Berth): Promise<Berth> =>
-    startBerth({
-      config,
-      data: scratch.directory(`data-${i}`),
-      port: ports[i] as number,
-      ...(beside !== undefined && { beside }),
-    });
+  let postgres: PostgresServer;
   beforeAll(async () => {
-    [postgres, s3] = await Promise.all([startPostgres(), startS3Server()]);
-    const secretFile = join(scratch.path, "secret");
-    writeFileSync(secretFile, s3Credentials.secretAccessKey);
-    config = [
-      `metadata: { url: "${postgres.url}" }`,
-      "stores:",
-      `  default: { driver: s3, bucket: berth, endpoint: "${s3.url}", path-style: true,`,
-      `    access-key-id: ${s3Credentials.accessKeyId}, secret-access-key-file: "${secretFile}" }`,
+    set = await startReplicas(scratch, [
       `pubsub: { endpoint: "${topic.url}" }`,
       `egress: { allow: ["127.0.0.1"] }`,
-      `shutdown-delay: 2`,
-      `hosts: [registry.example.com]`,
-    ].join("\n");
-    const first = await start(0);
-    replicas = [first, await start(1, first), await start(2, first)];
+      "shutdown-delay: 2",
+    ]);
+    ({ all: replicas, postgres } = set);
   });
   afterAll(async () => {
-    await Promise.all(replicas.map((each) => each.stop()));
-    await postgres.stop();
-    await s3.stop();
+    await set.stop();
     await topic.stop();
     await scratch.remove();
   });
@@ -175,7 +148,7 @@ describeWith(missing, "replicas", () => {
     const begun = performance.now();
     await say("after-death", other);
     expect(performance.now() - begun).toBeLessThan(60_000);
-    replicas[dead] = await start(dead, replicas[other]);
+    await set.restart(dead);
 
     const zombie = holder("notifications");
     const frozen = replicas[zombie] as Berth;
@@ -193,7 +166,7 @@ describeWith(missing, "replicas", () => {
   });
 
   test("a rolling restart behind a load balancer: no client notices", async () => {
-    const balancer = await startHaproxy(scratch, ports);
+    const balancer = await startHaproxy(scratch, set.ports);
     const authFile = scratch.directory("docker");
     const auth = Buffer.from(`_json_key:${(replicas[0] as Berth).key}`).toString("base64");
     writeFileSync(join(authFile, "config.json"), JSON.stringify({ auths: { [balancer.host]: { auth } } }));
@@ -230,7 +203,7 @@ describeWith(missing, "replicas", () => {
         const before = operations;
         await until(() => operations > before + 10 || undefined, 30_000);
         expect(await (replicas[i] as Berth).terminate()).toBe(0);
-        replicas[i] = await start(i, replicas[(i + 1) % 3]);
+        await set.restart(i);
       }
       const before = operations;
       await until(() => operations > before + 10 || undefined, 30_000);
@@ -246,8 +219,10 @@ describeWith(missing, "replicas", () => {
   test("who is locked out is let in while the servers run", async () => {
     const [first, second] = replicas as [Berth, Berth];
     const file = join(scratch.path, "recover.yaml");
-    writeFileSync(file, config);
-    await postgres.sql("UPDATE policies SET bindings = '[]', etag = 'gone'; UPDATE versions SET value = value + 1");
+    writeFileSync(file, set.config);
+    await postgres.sql(
+      "UPDATE policies SET bindings = '[]', etag = 'gone' WHERE resource LIKE '//cloudresourcemanager%'; UPDATE versions SET value = value + 1",
+    );
     expect((await first.fetch("/v1/projects/my-project")).status).toBe(403);
     const member = "serviceAccount:owner@my-project.iam.gserviceaccount.com";
     const output = await run([...berthCommand(), "iam", "recover", "--config", file, "--member", member]);

@@ -22,7 +22,7 @@ const textFields: Record<string, string> = {
   "resource.labels.service": "service",
   "resource.labels.method": "method",
   "resource.type": "'audited_resource'",
-  insertid: "id",
+  insertid: "CAST(id AS TEXT)",
   logname: "log",
 };
 
@@ -64,7 +64,7 @@ export function comparison(field: string, operator: string, value: string): Audi
 /** A text that stands anywhere in who did what to what. */
 export function freeText(text: string): AuditCondition {
   const anywhere = "principal || ' ' || method || ' ' || service || ' ' || resource || ' ' || detail";
-  return { sql: `instr(lower(${anywhere}), lower(?)) > 0`, params: [text] };
+  return { sql: `instr(lower(${anywhere}), ?) > 0`, params: [asciiLower(text)] };
 }
 
 function timeCondition(operator: string, value: string): AuditCondition {
@@ -95,17 +95,17 @@ function authorizationCondition(part: string, operator: string, value: string): 
   if (!["=", "!=", ":"].includes(operator))
     throw invalid(`authorizationInfo.${part}: the operator ${operator} is for times and numbers`);
   const isFlag = part === "granted";
-  const found = operator === ":" && !isFlag ? `instr(lower(${part}), lower(?)) > 0` : `${part} = ?`;
+  const found = operator === ":" && !isFlag ? `instr(lower(${part}), ?) > 0` : `${part} = ?`;
   return {
     sql: `${operator === "!=" ? "NOT " : ""}EXISTS (SELECT 1 FROM audit_authorizations WHERE entry_id = id AND ${found})`,
-    params: [isFlag ? Number(value.toLowerCase() === "true") : value],
+    params: [isFlag ? Number(value.toLowerCase() === "true") : operator === ":" ? asciiLower(value) : value],
   };
 }
 
 function textCondition(name: string, column: string, operator: string, value: string): AuditCondition {
   if (operator === ":" && value === "*") return { sql: `${column} IS NOT NULL AND ${column} <> ''`, params: [] };
   if (name === "logname") return logCondition(operator, value);
-  if (operator === ":") return { sql: `instr(lower(${column}), lower(?)) > 0`, params: [value] };
+  if (operator === ":") return { sql: `instr(lower(${column}), ?) > 0`, params: [asciiLower(value)] };
   if (operator !== "=" && operator !== "!=")
     throw invalid(`${name}: the operator ${operator} is for times and numbers only`);
   if (operator === "!=") {
@@ -141,4 +141,9 @@ function logCondition(operator: string, value: string): AuditCondition {
 
 function invalid(message: string): ApiError {
   return new ApiError("INVALID_ARGUMENT", `filter: ${message}.`);
+}
+
+/** As the database's `lower` does it, on which no locale has a say. */
+export function asciiLower(text: string): string {
+  return text.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }

@@ -91,16 +91,23 @@ function* insertEntry(
     resource.slice(0, maxResource),
     call.requestId,
     call.clientAddress,
-    JSON.stringify(detail),
+    wellFormed(detail),
     log,
     project ?? null,
     call.service,
     call.userAgent.slice(0, maxUserAgent),
     keyId,
-    JSON.stringify(delegation),
-    JSON.stringify(authorization),
+    wellFormed(delegation),
+    wellFormed(authorization),
     count,
     firstAt,
+  );
+}
+
+/** JSON that every database can look into: texts without U+0000 and half characters, which callers may have sent. */
+function wellFormed(value: unknown): string {
+  return JSON.stringify(value, (_, part: unknown) =>
+    typeof part === "string" ? part.toWellFormed().replaceAll("\0", "\uFFFD") : part,
   );
 }
 

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { ApiError } from "../../http/api-error.ts";
 import type { Database } from "../../metadata/database.ts";
-import { all, first, type SqlValue, type Steps } from "../../metadata/statement.ts";
+import { adHoc, type SqlValue, type Steps } from "../../metadata/statement.ts";
 import type { ProjectId } from "../../names/reference.ts";
 import { organizationResource, projectResource } from "../../names/resources.ts";
 import type { Access, Grant } from "../access-control.ts";
@@ -195,13 +195,13 @@ function* selectBlock(
     ...(after === undefined ? [] : [after.at, after.at, after.id]),
     ...(condition.time?.params ?? []),
   ];
-  const rows = yield* all<AuditRow>(
+  const rows = yield* adHoc<AuditRow>(
     `SELECT * FROM (SELECT ${auditColumns} ${source} LIMIT ${block}) AS entries WHERE ${condition.sql} ${order} LIMIT ?`,
     ...params,
     ...condition.params,
     limit,
   );
-  const end = yield* first<Place>(`SELECT at, id ${source} LIMIT 1 OFFSET ${block - 1}`, ...params);
+  const [end] = yield* adHoc<Place>(`SELECT at, id ${source} LIMIT 1 OFFSET ${block - 1}`, ...params);
   return { rows, end };
 }
 

@@ -112,15 +112,15 @@ function byDigest(a: BlobRow, b: BlobRow): number {
 
 /** The blobs of a store that the registry has a link to, in their order. */
 async function* scanBlobs(database: Database, { id, store }: Registry, from: string): AsyncGenerator<BlobRow> {
-  let digest = from;
+  let least: Least = { sign: ">=", value: from };
   for (;;) {
     const rows = await database.read(
       all<BlobRow>(
-        `SELECT b.digest, b.size, b.created_at AS createdAt FROM blobs b WHERE b.store = ? AND b.digest >= ?
+        `SELECT b.digest, b.size, b.created_at AS createdAt FROM blobs b WHERE b.store = ? AND b.digest ${least.sign} ?
            AND EXISTS (SELECT 1 FROM blob_links l WHERE l.blob_id = b.id AND l.registry_id = ?)
            ORDER BY b.digest LIMIT ?`,
         store,
-        digest,
+        least.value,
         id,
         batch,
       ),
@@ -128,8 +128,14 @@ async function* scanBlobs(database: Database, { id, store }: Registry, from: str
     yield* rows;
     const last = rows.at(-1);
     if (rows.length < batch || last === undefined) return;
-    digest = `${last.digest}\0`;
+    least = { sign: ">", value: last.digest };
   }
+}
+
+/** Where a batch begins: at a value, or after one. */
+interface Least {
+  sign: ">" | ">=";
+  value: string;
 }
 
 /** What a directory holds: repositories below it, and its own manifests and tags if it is a repository itself. */
@@ -196,22 +202,22 @@ async function* manifestsFrom(
   rest: string,
 ): AsyncGenerator<Entry> {
   const kind = "manifest_";
-  let digest: string = rest.startsWith(kind) ? rest.slice(kind.length) : "";
+  let least: Least = { sign: ">=", value: rest.startsWith(kind) ? rest.slice(kind.length) : "" };
   if (rest > kind && !rest.startsWith(kind)) return;
   for (;;) {
     const rows = await database.read(
       all<Omit<StoredObject, "name">>(
         `SELECT digest, size, media_type AS contentType, pushed_at AS createdAt FROM manifests
-           WHERE repository_id = ? AND digest >= ? ORDER BY digest LIMIT ?`,
+           WHERE repository_id = ? AND digest ${least.sign} ? ORDER BY digest LIMIT ?`,
         repository,
-        digest,
+        least.value,
         batch,
       ),
     );
     yield* rows.map((row) => entry({ ...row, name: `${directory}${kind}${row.digest}` }));
     const last = rows.at(-1);
     if (rows.length < batch || last === undefined) return;
-    digest = `${last.digest}\0`;
+    least = { sign: ">", value: last.digest };
   }
 }
 
@@ -222,23 +228,23 @@ async function* tagsFrom(
   rest: string,
 ): AsyncGenerator<Entry> {
   const kind = "tag_";
-  let tag = rest.startsWith(kind) ? rest.slice(kind.length) : "";
+  let least: Least = { sign: ">=", value: rest.startsWith(kind) ? rest.slice(kind.length) : "" };
   if (rest > kind && !rest.startsWith(kind)) return;
   for (;;) {
     const rows = await database.read(
       all<Omit<StoredObject, "name"> & { tag: string }>(
         `SELECT t.name AS tag, m.digest, m.size, m.media_type AS contentType, t.updated_at AS createdAt
            FROM tags t JOIN manifests m ON m.id = t.manifest_id
-           WHERE t.repository_id = ? AND t.name >= ? ORDER BY t.name LIMIT ?`,
+           WHERE t.repository_id = ? AND t.name ${least.sign} ? ORDER BY t.name LIMIT ?`,
         repository,
-        tag,
+        least.value,
         batch,
       ),
     );
     yield* rows.map(({ tag: name, ...row }) => entry({ ...row, name: `${directory}${kind}${name}` }));
     const last = rows.at(-1);
     if (rows.length < batch || last === undefined) return;
-    tag = `${last.tag}\0`;
+    least = { sign: ">", value: last.tag };
   }
 }
 
