@@ -11,8 +11,8 @@ export interface PostgresServer {
   port: number;
   /** Of its database `postgres`. */
   url: string;
-  /** Its first process. */
-  pid(): number;
+  /** File of its log. */
+  log: string;
   /** Runs SQL in a database; answers the rows as psql prints them, unaligned. */
   sql(statement: string, database?: string): Promise<string>;
   /** SIGKILL to all of it, or an orderly stop; `start` brings it back with what it held. */
@@ -58,7 +58,7 @@ export async function startPostgres(settings: Record<string, string> = { fsync: 
   const server: PostgresServer = {
     port,
     url,
-    pid: () => child?.pid ?? 0,
+    log: join(root, "log"),
     sql: (statement, database = "postgres") =>
       run([
         join(programs, "psql"),

@@ -115,6 +115,12 @@ async function signedIn(name: string): Promise<UserTokens & { email: string }> {
   const email = `${name}@example.com`;
   await call("POST", "/berth/v1/users", { email, password });
   await give(`user:${email}`);
+  const reply = await askToken(await codeOf(email));
+  return { ...((await reply.json()) as UserTokens), email };
+}
+
+/** A code from the sign-in page, as the form that it is given in for tokens. */
+async function codeOf(email: string): Promise<Record<string, string>> {
   const verifier = randomBytes(32).toString("base64url");
   const target = "http://127.0.0.1:9/done";
   const parameters = new URLSearchParams({
@@ -128,15 +134,17 @@ async function signedIn(name: string): Promise<UserTokens & { email: string }> {
   const browser = new Browser();
   const page = await browser.open(`${berth.url}/o/oauth2/v2/auth?${parameters}`);
   const end = await browser.submit(page, { email, password }, (url) => url.startsWith(target));
-  const form = {
+  return {
     grant_type: "authorization_code",
     client_id: "berth-cli",
     redirect_uri: target,
     code: new URL(end.url).searchParams.get("code") as string,
     code_verifier: verifier,
   };
-  const reply = await fetch(`${berth.url}/token`, { method: "POST", body: new URLSearchParams(form) });
-  return { ...((await reply.json()) as UserTokens), email };
+}
+
+function askToken(form: Record<string, string>): Promise<Response> {
+  return fetch(`${berth.url}/token`, { method: "POST", body: new URLSearchParams(form) });
 }
 
 describe("on every process within ten seconds", () => {
@@ -261,4 +269,43 @@ test("credentials of a project do not reach the one that has its id after it", a
   expect(await sees(bearer(token))).toBe(403);
   expect(await sees(bearer(await accessTokenOf(outsider)))).toBe(200);
   expect(await sees(basic(account.key))).toBe(401);
+});
+
+test("a code that comes several times at once is good once at the most, and what it gave ends", async () => {
+  const { email } = await signedIn("hurried");
+  for (let round = 0; round < 5; round++) {
+    const form = await codeOf(email);
+    const replies = await Promise.all(Array.from({ length: 6 }, () => askToken(form)));
+    const given = replies.filter(({ ok }) => ok);
+    expect(given.length).toBeLessThanOrEqual(1);
+    for (const reply of replies) if (!reply.ok) expect(await reply.json()).toMatchObject({ error: "invalid_grant" });
+    const [only] = given;
+    if (only === undefined) continue;
+    const { refresh_token } = (await only.json()) as UserTokens;
+    if (refresh_token === undefined) continue;
+    const refreshed = await askToken({ grant_type: "refresh_token", client_id: "berth-cli", refresh_token });
+    expect([refreshed.status, await refreshed.json()]).toMatchObject([400, { error: "invalid_grant" }]);
+  }
+});
+
+test("whom an audit exempts is renamed when the account is deleted, and again when it is back", async () => {
+  const account = await makeAccount(berth, "exempt");
+  const member = `serviceAccount:${account.email}`;
+  interface AuditPolicy {
+    auditConfigs?: { auditLogConfigs: { exemptedMembers?: string[] }[] }[];
+  }
+  const read = async (): Promise<AuditPolicy> => call("POST", "/v1/projects/my-project:getIamPolicy", {});
+  const exempted = async (): Promise<string[] | undefined> =>
+    (await read()).auditConfigs?.[0]?.auditLogConfigs[0]?.exemptedMembers;
+  const auditLogConfigs = [{ logType: "DATA_READ", exemptedMembers: [member] }];
+  const auditConfigs = [{ service: "storage.googleapis.com", auditLogConfigs }];
+  const policy = { ...(await read()), auditConfigs };
+  await call("POST", "/v1/projects/my-project:setIamPolicy", { policy, updateMask: "auditConfigs" });
+  expect(await exempted()).toEqual([member]);
+  const path = `/v1/projects/my-project/serviceAccounts/${account.email}`;
+  const { uniqueId } = await call<{ uniqueId: string }>("GET", path);
+  await call("DELETE", path);
+  expect(await exempted()).toEqual([`deleted:${member}?uid=${uniqueId}`]);
+  await call("POST", `/v1/projects/my-project/serviceAccounts/${uniqueId}:undelete`);
+  expect(await exempted()).toEqual([member]);
 });

@@ -1,5 +1,5 @@
 import type { Database } from "../../metadata/database.ts";
-import { all } from "../../metadata/statement.ts";
+import { all, first, type Steps } from "../../metadata/statement.ts";
 import type { Digest } from "../../names/digest.ts";
 import { projectPath } from "../../names/reference.ts";
 import type { Registry } from "../registries.ts";
@@ -90,20 +90,24 @@ interface BlobRow {
 
 async function* blobsFrom(database: Database, registry: Registry, from: string): AsyncGenerator<StoredObject> {
   const digest = from.startsWith(images) ? from.slice(images.length) : "";
-  const few = await database.read(
-    all<BlobRow>(
-      `SELECT DISTINCT b.digest, b.size, b.created_at AS createdAt FROM repositories r
-         JOIN blob_links l ON l.repository_id = r.id JOIN blobs b ON b.id = l.blob_id
-         WHERE r.registry_id = ? LIMIT ?`,
-      registry.id,
-      fewBlobs + 1,
-    ),
-  );
-  const rows = few.length > fewBlobs ? scanBlobs(database, registry, digest) : few.sort(byDigest);
+  const few = await database.read(fewOf(registry.id));
+  const rows = few?.sort(byDigest) ?? scanBlobs(database, registry, digest);
   for await (const row of rows) {
     if (row.digest < digest) continue;
     yield { ...row, name: images + row.digest, contentType: "application/octet-stream" };
   }
+}
+
+/** All blobs of a registry; `undefined` where its repositories link to too many, which is found out by counting so far. */
+function* fewOf(registry: number): Steps<BlobRow[] | undefined> {
+  const links = `SELECT l.blob_id FROM repositories r JOIN blob_links l ON l.repository_id = r.id
+    WHERE r.registry_id = ? LIMIT ${fewBlobs + 1}`;
+  const counted = yield* first<{ n: number }>(`SELECT count(*) AS n FROM (${links}) AS few`, registry);
+  if ((counted?.n ?? 0) > fewBlobs) return undefined;
+  return yield* all<BlobRow>(
+    `SELECT b.digest, b.size, b.created_at AS createdAt FROM blobs b WHERE b.id IN (${links})`,
+    registry,
+  );
 }
 
 function byDigest(a: BlobRow, b: BlobRow): number {
