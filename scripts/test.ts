@@ -37,7 +37,7 @@ const replicated = ["test/registry", "test/conformance"].concat(
   ["every-route", "revocation", "credential-chains", "reused-names", "takeover", "tag-overwrite"].map(
     (name) => `test/security/${name}.test.ts`,
   ),
-  ["audit", "background", "both-databases", "readiness"].map((name) => `test/server/${name}.test.ts`),
+  ["audit", "both-databases"].map((name) => `test/server/${name}.test.ts`),
 );
 const startsOfServer = ["first-start", "starting", "signals", "processes", "tls", "certificates", "shutdown"];
 const suites: readonly Suite[] = [

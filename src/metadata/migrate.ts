@@ -1,4 +1,4 @@
-import { type PostgresDatabase, schemaLock } from "./postgres.ts";
+import type { PostgresDatabase } from "./postgres.ts";
 import type { SqliteConnection } from "./sqlite.ts";
 import { migrations as released, type Migration } from "./schema.ts";
 import { first, run } from "./statement.ts";
@@ -79,6 +79,9 @@ export async function isCurrent(database: PostgresDatabase): Promise<boolean> {
   if (current > newest) throw new NewerSchemaError("database", current, newest);
   return current === newest;
 }
+
+/** The lock under which the schema is brought forward: see the others in postgres.ts. */
+const schemaLock = "66, 2";
 
 /** One migration as one transaction; it does nothing where another replica was faster. */
 function stepOf({ version, statements }: Migration, current: number): string {

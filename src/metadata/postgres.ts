@@ -29,8 +29,6 @@ const maxPrepared = 500;
 
 /** The lock that every command shares, or has alone. Two numbers: apart from the single ones that scopes hash to. */
 const commandLock = "66, 1";
-/** The lock under which the schema is brought forward. */
-export const schemaLock = "66, 2";
 
 /**
  * The metadata in PostgreSQL. A command is one transaction, beside those of other scopes, here and in other replicas:

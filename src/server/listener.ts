@@ -25,6 +25,8 @@ const lookAtFilesEach = 1000;
  */
 const lookAtRequestsEach = 50;
 const quietLooks = 20;
+/** How long ending by force may take, in ms. */
+const forceFor = 1000;
 
 /** One process's ear on the shared port. */
 export class Listener {
@@ -55,7 +57,11 @@ export class Listener {
       const isBusy = [...this.#retired.keys()].some((server) => server.pendingRequests > 0);
       quiet = isBusy ? 0 : quiet + 1;
     }
-    await Promise.all([...this.#retired.keys()].map((server) => server.stop(true)));
+    // Bun does not always say that it has ended them; what comes next is the end of the process.
+    await Promise.race([
+      Promise.all([...this.#retired.keys()].map((server) => server.stop(true))),
+      Bun.sleep(forceFor),
+    ]);
   }
 
   #serve(): Server<undefined> {

@@ -6,7 +6,7 @@ import { attempt, type Outcome, run } from "../harness/tools.ts";
 
 const berth = (...args: string[]): Promise<Outcome> => attempt([...berthCommand(), ...args]);
 const commands =
-  "serve gcloud-env gcloud-proxy version project service-account key iam role user group notifications audit token".split(
+  "serve gcloud-env gcloud-proxy version project service-account key iam role user group notifications audit token admin".split(
     " ",
   );
 
