@@ -90,8 +90,14 @@ async function runSuite({ name, paths, executable, s3, postgres, beside }: Suite
     });
     if (!built.success) return { passed: 0, failed: 1, skipped: 0 };
   }
-  if (s3 === true && findProgram("versitygw") === null) return { passed: 0, failed: required ? 1 : 0, skipped: 1 };
-  if (postgres === true && postgresPrograms() === null) return { passed: 0, failed: required ? 1 : 0, skipped: 1 };
+  const missing = [
+    ...(s3 === true && findProgram("versitygw") === null ? ["versitygw"] : []),
+    ...(postgres === true && postgresPrograms() === null ? ["postgres"] : []),
+  ];
+  if (missing.length > 0) {
+    console.log(`(skip) ${name} (missing: ${missing.join(", ")})`);
+    return { passed: 0, failed: required ? 1 : 0, skipped: 1 };
+  }
   const database = postgres === true ? await startPostgres() : undefined;
   const server = s3 === true ? await startS3Server() : undefined;
   const scratch = mkdtempSync(join(tmpdir(), "berth-junit-"));

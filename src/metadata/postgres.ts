@@ -50,10 +50,12 @@ export class PostgresDatabase implements Database {
 
   constructor({ url, password, connections, prepared }: PostgresSettings) {
     this.#prepared = prepared;
+    // What the address says goes before any other setting, also where it says nothing: the password has to stand in it.
+    const address = new URL(url);
+    if (password !== undefined) address.password = encodeURIComponent(password);
     const pool = (max: number): pg.Pool => {
       const made = new pg.Pool({
-        connectionString: url,
-        ...(password !== undefined && { password }),
+        connectionString: address.href,
         max,
         application_name: "berth",
         connectionTimeoutMillis: connectTimeout,

@@ -127,6 +127,8 @@ class Shift {
   #seen: (LeaseState & { since: number }) | undefined;
   #timer: Timer | undefined;
   #beating: Promise<void> | undefined;
+  /** The end of work that was given up and may still be sending: nothing new begins before. */
+  #finishing: Promise<void> | undefined;
   #ended = false;
 
   constructor(name: string, work: Work, options: LeasesOptions) {
@@ -160,6 +162,7 @@ class Shift {
   }
 
   async #look(): Promise<void> {
+    await this.#finishing;
     if (this.#ended) return;
     const held = this.#held;
     if (held?.lease === undefined) return this.#take();
@@ -195,11 +198,17 @@ class Shift {
     held.deadline = setTimeout(() => void this.#finish(), asked + goesOn - performance.now());
   }
 
-  async #finish(): Promise<void> {
+  #finish(): Promise<void> {
     const held = this.#held;
-    if (held === undefined) return;
-    this.#held = undefined;
-    clearTimeout(held.deadline);
+    if (held !== undefined) {
+      this.#held = undefined;
+      clearTimeout(held.deadline);
+      this.#finishing = this.#stop(held);
+    }
+    return this.#finishing ?? Promise.resolve();
+  }
+
+  async #stop(held: Held): Promise<void> {
     await held.stop();
     if (held.lease !== undefined) this.#options.log.info({ lease: this.#name }, "background work given up");
   }

@@ -31,7 +31,7 @@ function checkDatabase(value: string): void {
   if (url === null || !["postgres:", "postgresql:"].includes(url.protocol)) {
     throw new Error("expected an address such as postgres://berth@db.example.com/berth");
   }
-  if (url.password !== "")
+  if (url.password !== "" || url.searchParams.has("password"))
     throw new Error("takes no password: settings are shown in too many places; use metadata.password-file");
 }
 
@@ -116,7 +116,7 @@ export const options = {
   metadataConnections: integer(2, 1000, {
     key: "metadata.connections",
     default: 10,
-    doc: "Most connections of each process to PostgreSQL: a server has `workers` and two more processes.",
+    doc: "Most connections of each process to PostgreSQL, half of them for reading: a server has `workers` and two more processes.",
   }),
   metadataPrepared: truth({
     key: "metadata.prepared-statements",

@@ -149,7 +149,7 @@ const samples: { [K in keyof Settings]: Sample<Settings[K]> } = {
     flag: ["postgres://a@b/c", "postgres://a@b/c"],
     variable: ["postgresql://b/c", "postgresql://b/c"],
     file: ["postgres://b:1/c?sslmode=verify-full", "postgres://b:1/c?sslmode=verify-full"],
-    wrongTexts: ["", "b/c", "mysql://b/c", "postgres://a:secret@b/c"],
+    wrongTexts: ["", "b/c", "mysql://b/c", "postgres://a:secret@b/c", "postgres://b/c?password=secret"],
     wrongValues: [7, null, true, ["postgres://b/c"]],
   },
   metadataPasswordFile: { flag: ["a", "a"], variable: ["b", "b"], file: ["c", "c"], ...words },

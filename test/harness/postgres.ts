@@ -19,6 +19,8 @@ export interface PostgresServer {
   kill(): Promise<void>;
   halt(): Promise<void>;
   start(): Promise<void>;
+  /** Ends in order and begins anew, with what its files say by then. */
+  restart(): Promise<void>;
   /** Stops all its processes where they are, as a machine does that is overcommitted; and lets them go on. */
   freeze(): Promise<void>;
   thaw(): Promise<void>;
@@ -29,8 +31,14 @@ export interface PostgresServer {
 export const asUser =
   process.getuid?.() === 0 ? ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] : [];
 
-/** @param settings more of `postgresql.conf`; by default nothing is synced to the disk, which is faster */
-export async function startPostgres(settings: Record<string, string> = { fsync: "off" }): Promise<PostgresServer> {
+/**
+ * @param settings more of `postgresql.conf`; by default nothing is synced to the disk, which is faster
+ * @param prepare makes the files that the settings name
+ */
+export async function startPostgres(
+  settings: Record<string, string> = { fsync: "off" },
+  prepare: () => Promise<void> = () => Promise.resolve(),
+): Promise<PostgresServer> {
   const programs = postgresPrograms();
   if (programs === null) throw new Error("PostgreSQL is not installed; see .ci/install");
   const root = mkdtempSync(join(tmpdir(), "berth-postgres-"));
@@ -43,13 +51,25 @@ export async function startPostgres(settings: Record<string, string> = { fsync: 
   const flags = Object.entries(given).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const url = `postgres://berth@127.0.0.1:${port}/postgres`;
   let child: Bun.Subprocess | undefined;
+  const launch = (): Bun.Subprocess =>
+    Bun.spawn([...asUser, join(programs, "postgres"), "-D", data, ...flags], {
+      stdio: ["ignore", "ignore", Bun.file(join(root, "log"))],
+    });
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     const ending = child;
     child = undefined;
     if (ending === undefined) return;
-    if (signal === "SIGKILL") await run(["pkill", "-KILL", "-P", String(ending.pid)]).catch(() => "");
+    const parts = signal === "SIGKILL" ? (await attempt(["pgrep", "-P", String(ending.pid)])).stdout.split("\n") : [];
+    // The first process first: it would make others in place of those that die.
     ending.kill(signal);
     await ending.exited;
+    for (const pid of parts.map(Number).filter((each) => each > 0)) {
+      try {
+        process.kill(pid, signal);
+      } catch {
+        // It is gone with the first.
+      }
+    }
   };
   const signalAll = async (name: string): Promise<void> => {
     await run(["pkill", `-${name}`, "-P", String(child?.pid)]);
@@ -73,11 +93,16 @@ export async function startPostgres(settings: Record<string, string> = { fsync: 
     // Breaks off what runs and stops in order.
     halt: () => end("SIGINT"),
     async start() {
-      child ??= Bun.spawn([...asUser, join(programs, "postgres"), "-D", data, ...flags], {
-        stdio: ["ignore", "ignore", Bun.file(join(root, "log"))],
-      });
       const isReady = [join(programs, "pg_isready"), "-q", "-h", "127.0.0.1", "-p", String(port)];
-      await until(async () => (await attempt(isReady)).code === 0 || undefined, 30_000);
+      await until(async () => {
+        // It refuses to start as long as one process of the last one is left.
+        if (child === undefined || child.exitCode !== null) child = launch();
+        return (await attempt(isReady)).code === 0 || undefined;
+      }, 30_000);
+    },
+    async restart() {
+      await server.halt();
+      await server.start();
     },
     freeze: () => signalAll("STOP"),
     thaw: () => signalAll("CONT"),
@@ -86,6 +111,7 @@ export async function startPostgres(settings: Record<string, string> = { fsync: 
       rmSync(root, { recursive: true, force: true });
     },
   };
+  await prepare();
   await server.start();
   return server;
 }

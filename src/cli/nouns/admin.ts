@@ -1,9 +1,9 @@
 import { MoveRefused } from "../../metadata/move.ts";
 import { dataDirectory, DataDirectoryError } from "../../server/data-directory.ts";
 import { moveMetadata } from "../../server/move-metadata.ts";
-import { loadSettings } from "../../server/settings.ts";
 import { CommandFailure } from "../command.ts";
 import type { Noun } from "../noun.ts";
+import { localSettings, serverFiles } from "../local-settings.ts";
 import { withProgress } from "../progress.ts";
 import { doneResult } from "../results.ts";
 
@@ -23,19 +23,12 @@ export const adminNoun: Noun = {
         { name: "to", placeholder: "postgres|file", doc: "Where to.", isRequired: true },
         { name: "url", placeholder: "URL", doc: "The PostgreSQL; else `metadata.url`." },
         { name: "password-file", placeholder: "FILE", doc: "With its password; else `metadata.password-file`." },
-        { name: "data", placeholder: "DIR", doc: "The data directory; else as `berth serve` has it." },
-        { name: "config", placeholder: "FILE", doc: "The server's berth.yaml; else as `berth serve` has it." },
+        ...serverFiles,
       ],
       async run({ text }) {
         const to = text("to");
         if (to !== "postgres" && to !== "file") throw new CommandFailure("--to: expected postgres or file");
-        const flags = [
-          ["--data", text("data")],
-          ["--config", text("config")],
-          ["--metadata-url", text("url")],
-          ["--metadata-password-file", text("password-file")],
-        ].filter((flag): flag is [string, string] => flag[1] !== undefined);
-        const settings = loadSettings(new Map(flags), process.env);
+        const settings = localSettings({ text }, { url: "metadata-url", "password-file": "metadata-password-file" });
         const begun = performance.now();
         let progress = { copied: 0, total: 0 };
         const tell = (copied: number, total: number): void => {

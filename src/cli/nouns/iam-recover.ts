@@ -1,8 +1,8 @@
 import { DataDirectoryError, dataDirectory } from "../../server/data-directory.ts";
 import { recover, RecoveryRefused } from "../../server/recover.ts";
-import { loadSettings } from "../../server/settings.ts";
 import { CommandFailure } from "../command.ts";
 import type { Noun } from "../noun.ts";
+import { localSettings, serverFiles } from "../local-settings.ts";
 import { doneResult } from "../results.ts";
 
 export const recoverVerb: Noun["verbs"][number] = {
@@ -12,17 +12,12 @@ export const recoverVerb: Noun["verbs"][number] = {
   place: "local",
   flags: [
     { name: "member", placeholder: "MEMBER", doc: "`user:EMAIL` or `serviceAccount:EMAIL`.", isRequired: true },
-    { name: "data", placeholder: "DIR", doc: "The server's data directory; else as `berth serve` has it." },
-    { name: "config", placeholder: "FILE", doc: "The server's berth.yaml; else as `berth serve` has it." },
+    ...serverFiles,
     { name: "project", placeholder: "PROJECT", doc: "The project; else each one that nobody owns who can sign in." },
     { name: "create-user", doc: "Makes the user first, with a password that is shown once." },
   ],
   async run({ text, has }) {
-    const flags = ["data", "config"].flatMap((name) => {
-      const value = text(name);
-      return value === undefined ? [] : [[`--${name}`, value] as const];
-    });
-    const settings = loadSettings(new Map(flags), process.env);
+    const settings = localSettings({ text });
     try {
       const { grants, password, member } = await recover({
         directory: dataDirectory(settings.data),
