@@ -2,6 +2,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { startPostgres } from "../test/harness/postgres.ts";
 import { makeContent } from "./content.ts";
 import { type Fleet, startFleet } from "./fleet.ts";
 import { measureMemory, measureStart } from "./footprint.ts";
@@ -12,7 +13,9 @@ import { type Sample, type Scale, type Workload, workloads } from "./workloads.t
 /**
  * Berth beside Debian's docker-registry and a bare Bun server, in one run, round by round in turn.
  *
- *     npm run bench -- [--only NAME,…] [--rounds 5] [--quick] [--soak MINUTES] [--write-docs]
+ *     npm run bench -- [--only NAME,…] [--rounds 5] [--quick] [--soak MINUTES] [--postgres] [--write-docs]
+ *
+ * With --postgres Berth keeps its metadata in a PostgreSQL on the same machine, which syncs as it should.
  */
 const { values } = parseArgs({
   options: {
@@ -20,6 +23,7 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "5" },
     quick: { type: "boolean", default: false },
     soak: { type: "string", default: "0" },
+    postgres: { type: "boolean", default: false },
     "write-docs": { type: "boolean", default: false },
   },
 });
@@ -32,6 +36,8 @@ const wanted = workloads.filter(({ name }) => values.only === undefined || value
 
 const machine = `${cpus().length} × ${cpus()[0]?.model}, load ${loadavg()[0]?.toFixed(2)} before, Bun ${Bun.version}`;
 console.log(machine);
+const postgres = values.postgres ? await startPostgres({}) : undefined;
+if (postgres !== undefined) process.env.BERTH_TEST_POSTGRES = postgres.url;
 const content = await makeContent({ small: scale.smallBlobs, large: scale.largeBytes });
 const rows: Row[] = [];
 let memory: Awaited<ReturnType<typeof measureMemory>> | undefined;
@@ -58,6 +64,7 @@ for (const workload of wanted.filter((each) => each.on.startsWith("empty"))) {
 }
 const start = await measureStart();
 rmSync(content.directory, { recursive: true, force: true });
+await postgres?.stop();
 
 rows.sort((a, b) => order(a) - order(b));
 const footprint = [
